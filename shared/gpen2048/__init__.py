@@ -1,0 +1,1 @@
+"""GPEN-BFR-2048 blind face restoration."""
