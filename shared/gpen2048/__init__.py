@@ -1,1 +1,91 @@
-"""GPEN-BFR-2048 blind face restoration."""
+"""GPEN-BFR-2048 blind face restoration: one runtime for ComfyUI, AUTOMATIC1111 and the command line.
+
+    restorer = FaceRestorer(load_network("GPEN-BFR-2048.pth"), load_detector("detection_Resnet50_Final.pth"))
+    result = restorer(read_image("photo.png").pixels)
+
+Names are imported on first use, so that a host's start is not slowed down.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .alignment import crop_transform, face_template
+    from .checkpoint import load_network
+    from .detection import FaceDetector, load_detector
+    from .errors import (
+        CheckpointError,
+        DownloadError,
+        GpenError,
+        InvalidOptionError,
+        OutOfMemoryError,
+        UnsupportedImageError,
+        WeightsNotFoundError,
+    )
+    from .faces import Face
+    from .images import Picture, read_image, write_image
+    from .inference import Network
+    from .network import NetworkConfig
+    from .options import OptionInfo, RestoreOptions, describe_options
+    from .parsing import FaceParser, load_parser
+    from .restorer import FaceReport, FaceRestorer, Restoration
+
+_HOMES = {
+    "alignment": ("crop_transform", "face_template"),
+    "checkpoint": ("load_network",),
+    "detection": ("FaceDetector", "load_detector"),
+    "errors": (
+        "CheckpointError",
+        "DownloadError",
+        "GpenError",
+        "InvalidOptionError",
+        "OutOfMemoryError",
+        "UnsupportedImageError",
+        "WeightsNotFoundError",
+    ),
+    "faces": ("Face",),
+    "images": ("Picture", "read_image", "write_image"),
+    "inference": ("Network",),
+    "network": ("NetworkConfig",),
+    "options": ("OptionInfo", "RestoreOptions", "describe_options"),
+    "parsing": ("FaceParser", "load_parser"),
+    "restorer": ("FaceReport", "FaceRestorer", "Restoration"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "CheckpointError",
+    "DownloadError",
+    "Face",
+    "FaceDetector",
+    "FaceParser",
+    "FaceReport",
+    "FaceRestorer",
+    "GpenError",
+    "InvalidOptionError",
+    "Network",
+    "NetworkConfig",
+    "OptionInfo",
+    "OutOfMemoryError",
+    "Picture",
+    "Restoration",
+    "RestoreOptions",
+    "UnsupportedImageError",
+    "WeightsNotFoundError",
+    "crop_transform",
+    "describe_options",
+    "face_template",
+    "load_detector",
+    "load_network",
+    "load_parser",
+    "read_image",
+    "write_image",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)

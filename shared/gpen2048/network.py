@@ -1,7 +1,7 @@
 """GPEN's generator as published: the readable truth that the folded network of `inference.py` is tested against.
 
-Yang et al., "GAN Prior Embedded Network for Blind Face Restoration in the Wild", CVPR 2021; parameter names are those of
-the released files. An encoder halves the face down to 4x4; its last feature becomes the latent code of a StyleGAN2
+Yang et al., "GAN Prior Embedded Network for Blind Face Restoration in the Wild", CVPR 2021; parameter names are those
+of the released files. An encoder halves the face down to 4x4; its last feature becomes the latent code of a StyleGAN2
 decoder, and its features replace the decoder's noise: they are concatenated to every convolution's output.
 
 Axes: N batch, O output channels, I input channels, k kernel, H height, W width.

@@ -1,0 +1,35 @@
+"""The command `gpen2048`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ..errors import GpenError
+from . import inspecting, passing, restoring
+
+FAILED = 1
+WRONG_USAGE = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        print("gpen2048: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (GpenError, OSError, ValueError) as error:
+        print(f"gpen2048: {' '.join(str(error).split())}", file=sys.stderr)
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("gpen2048", description="Restore the faces in photos with GPEN-BFR-2048.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in (restoring, inspecting, passing):
+        command.add_to(commands)
+    return parser

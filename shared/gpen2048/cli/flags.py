@@ -1,0 +1,47 @@
+"""Command-line flags generated from RestoreOptions."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..options import OptionInfo, RestoreOptions, describe_options
+
+HIDDEN = ("max_crops",)  # the command keeps as many as --compare shows
+
+
+def add_option_flags(parser: argparse.ArgumentParser) -> None:
+    """One flag for each option, in a group of its own."""
+    group = parser.add_argument_group("how to restore")
+    for info in _shown():
+        group.add_argument(
+            "--" + info.name.replace("_", "-"),
+            dest=info.name,
+            type=_reader(info),
+            default=info.default,
+            metavar=_range(info),
+            help=f"{info.help} (default {info.default})",
+        )
+
+
+def read_option_flags(arguments: argparse.Namespace) -> RestoreOptions:
+    """The RestoreOptions given on the command line; InvalidOptionError when one is out of range."""
+    return RestoreOptions(**{info.name: getattr(arguments, info.name) for info in _shown()})
+
+
+def _shown() -> list[OptionInfo]:
+    return [info for info in describe_options() if info.name not in HIDDEN]
+
+
+def _reader(info: OptionInfo) -> Any:
+    """Reads a choice by its spelling, a number as the default's type, anything else as text."""
+    if info.choices:
+        by_name = {str(choice): choice for choice in info.choices}
+        return lambda text: by_name.get(text, text)
+    return str if isinstance(info.default, str) else type(info.default)
+
+
+def _range(info: OptionInfo) -> str:
+    if info.choices:
+        return "|".join(str(choice) for choice in info.choices)
+    return "FACES" if info.minimum is None else f"{info.minimum:g}-{info.maximum:g}"

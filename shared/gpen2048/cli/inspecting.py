@@ -1,0 +1,51 @@
+"""`gpen2048 inspect`: what a weight file is, and whether it is sound."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..checkpoint import check_state_dict, describe_state_dict, network_config, read_state_dict
+from ..errors import CheckpointError
+
+MEGABYTE = 1e6
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("inspect", help="say what a weight file is and whether it is sound")
+    parser.add_argument("file", type=Path)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    path: Path = options.file
+    state = read_state_dict(path)
+    parameters = sum(tensor.numel() for tensor in state.values())
+    dtypes = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in state.values()}))
+    print(f"file        {path} ({path.stat().st_size / MEGABYTE:.1f} MB)")
+    print(f"sha256      {_sha256(path)}")
+    print(f"contents    {describe_state_dict(state)}")
+    print(f"tensors     {len(state)}, {parameters / 1e6:.2f} million numbers, {dtypes}")
+    if "generator.input.input" in state:
+        config = network_config(state, path)
+        check_state_dict(state, config, path)
+        print(f"network     {config.size} px, channel multiplier {config.channel_multiplier}, narrow {config.narrow:g}")
+        print("sound       every key and shape as published, every number finite")
+    else:
+        bad = next((key for key, value in state.items() if not bool(torch.isfinite(value.float()).all())), None)
+        if bad:
+            raise CheckpointError(f"{path}: key {bad} holds NaN or infinity")
+        print("sound       every number finite")
+    return 0
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,89 @@
+"""Loading what a restoration needs, from files named or found."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..checkpoint import load_network
+from ..detection import FaceDetector, load_detector
+from ..devices import PRECISIONS, choose_device, choose_precision
+from ..inference import Network
+from ..lbp import LbpDetector
+from ..network import NetworkConfig
+from ..options import RestoreOptions
+from ..parsing import FaceParser, load_parser
+from ..passthrough import passthrough_state_dict
+from ..restorer import FaceRestorer
+from ..weights import DETECTOR_STEMS, NETWORK_STEMS, PARSER_STEMS, default_folder, find_file, require_file
+
+DEMO_SHARPEN = 2.0
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """Everything loaded, with lines for the user and facts for the report."""
+
+    restorer: FaceRestorer
+    device: torch.device
+    described: list[str] = field(default_factory=list[str])
+    facts: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def add_equipment_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to restore with")
+    group.add_argument("--weights", type=Path, metavar="DIR", help="where weight files lie (default: weights/)")
+    group.add_argument("--network", type=Path, metavar="FILE", help="the GPEN network (default: found in weights/)")
+    group.add_argument("--detector", metavar="FILE|lbp", help="RetinaFace weights (default: found), or lbp")
+    group.add_argument("--parser", type=Path, metavar="FILE", help="ParseNet weights, for --mask parse")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, xpu or mps")
+    group.add_argument("--precision", default="auto", metavar="|".join(("auto", *PRECISIONS)))
+    group.add_argument("--demo", action="store_true", help="without weights, go on with a sharpening network")
+
+
+def load_equipment(arguments: argparse.Namespace, options: RestoreOptions) -> Equipment:
+    """Loads network, detector and, if the options need it, parser; says what is missing and where to put it."""
+    folder: Path = arguments.weights or default_folder()
+    device = choose_device(arguments.device)
+    dtype = choose_precision(arguments.precision, device)
+    network, network_name = _network(arguments, folder, device, dtype)
+    detector, detector_name = _detector(arguments, folder, device)
+    parser = _parser(arguments, folder, device) if options.mask == "parse" else None
+    precision = next(name for name, value in PRECISIONS.items() if value == dtype)
+    facts = {"network": network_name, "detector": detector_name, "device": str(device), "precision": precision}
+    described = [f"{key:9} {value}" for key, value in facts.items()]
+    return Equipment(FaceRestorer(network, detector, parser), device, described, facts)
+
+
+def _network(
+    arguments: argparse.Namespace, folder: Path, device: torch.device, dtype: torch.dtype
+) -> tuple[Network, str]:
+    path = arguments.network or find_file(NETWORK_STEMS, folder)
+    if path is None and arguments.demo:
+        config = NetworkConfig(2048)
+        network = Network.from_state_dict(config, passthrough_state_dict(config, DEMO_SHARPEN), dtype=dtype).to(device)
+        return network, "built-in sharpening pass-through at 2048 px: shows the whole pipeline, restores nothing"
+    path = path or require_file(NETWORK_STEMS, folder, "GPEN network", "--network FILE")
+    network = load_network(path, device=device, dtype=dtype)
+    return network, f"{path} (GPEN at {network.config.size} px)"
+
+
+def _detector(arguments: argparse.Namespace, folder: Path, device: torch.device) -> tuple[Any, str]:
+    if arguments.landmarks:
+        return None, f"landmarks from {arguments.landmarks}"
+    named: str | None = arguments.detector
+    path = Path(named) if named and named != "lbp" else find_file(DETECTOR_STEMS, folder)
+    if named == "lbp" or (path is None and arguments.demo):
+        return LbpDetector(), "lbp: scikit-image's frontal cascade with mean landmarks (RetinaFace finds faces better)"
+    path = path or require_file(DETECTOR_STEMS, folder, "face detector", "--detector FILE, or --detector lbp")
+    detector: FaceDetector = load_detector(path, device=device)
+    return detector, f"{path} ({detector.kind})"
+
+
+def _parser(arguments: argparse.Namespace, folder: Path, device: torch.device) -> FaceParser:
+    path = arguments.parser or require_file(PARSER_STEMS, folder, "ParseNet", "--parser FILE")
+    return load_parser(path, device=device)

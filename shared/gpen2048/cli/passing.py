@@ -1,0 +1,50 @@
+"""`gpen2048 passthrough`: writes the network that returns, or sharpens, its input."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..network import NetworkConfig
+from ..passthrough import passthrough_state_dict
+
+# Channel multiplier and width of each released size (yangxy/GPEN run.sh); small ones for tests.
+RELEASED = {256: (1, 0.5), 512: (2, 1.0), 1024: (2, 1.0), 2048: (2, 1.0)}
+SMALL = {64: (1, 0.125), 128: (1, 0.125)}
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("passthrough", help="write a network that returns its input, for trying things out")
+    parser.add_argument("file", type=Path, help="what to write: .pth, .pt or .safetensors")
+    parser.add_argument("--size", type=int, default=2048, choices=sorted(RELEASED | SMALL), help="in pixels")
+    parser.add_argument("--sharpen", type=float, default=0.0, metavar="A", help="sharpen visibly instead: 1 is strong")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    config = NetworkConfig(options.size, *(RELEASED | SMALL)[options.size])
+    save_state_dict(passthrough_state_dict(config, options.sharpen), options.file)
+    effect = f"sharpens its input by {options.sharpen:g}" if options.sharpen else "returns its input"
+    print(f"{options.file}: a {config.size} network that {effect} and restores nothing")
+    return 0
+
+
+def save_state_dict(state: dict[str, Tensor], path: Path) -> None:
+    """Writes `state` under a temporary name and renames it, so that no half file ever bears the name."""
+    if path.suffix.lower() not in (".pth", ".pt", ".safetensors"):
+        raise ValueError(f"{path}: wanted a name ending in .pth, .pt or .safetensors")
+    partial = path.with_name(path.name + ".part")
+    try:
+        if path.suffix.lower() == ".safetensors":
+            from safetensors.torch import save_file
+
+            save_file(state, partial)
+        else:
+            torch.save(state, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,134 @@
+"""How a photo is to be restored: the one place for option names, defaults, ranges and help texts.
+
+ComfyUI schemas, Gradio controls and command-line flags are generated from `describe_options`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, cast
+
+from .errors import InvalidOptionError
+
+Scale = Literal[1, 2, 4, "auto"]
+Select = str | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OptionInfo:
+    """What a user interface needs to offer one option: `choices`, or a range; `advanced` ones may hide."""
+
+    name: str
+    default: Any
+    help: str
+    choices: tuple[Any, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    advanced: bool = False
+
+
+def _option(default: Any, help: str, **info: Any) -> Any:
+    return field(default=default, metadata={"help": help, **info})
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """Options of one restoration; a value out of range raises InvalidOptionError naming the option and the range."""
+
+    strength: float = _option(
+        0.8, "How much of the restored face to show: 0 none, 1 nothing else.", minimum=0.0, maximum=1.0, step=0.05
+    )  # 0.8: the authors' value for the 2048 network (yangxy/GPEN run.sh)
+    scale: Scale = _option(
+        1,
+        "Enlarge the whole picture so that the detail survives; auto: until no restored face is shrunk, at most 4.",
+        choices=(1, 2, 4, "auto"),
+    )
+    select: Select = _option(
+        "all", "Which faces: all, largest, centre (nearest the middle), or numbers from the report such as 0,2."
+    )
+    min_face: int = _option(
+        16, "Leave faces smaller than this many pixels as they are.", minimum=0, maximum=4096, step=1, advanced=True
+    )
+    max_faces: int = _option(
+        0,
+        "Restore at most this many faces, the largest first; 0: no limit.",
+        minimum=0,
+        maximum=1000,
+        step=1,
+        advanced=True,
+    )
+    threshold: float = _option(
+        0.9, "How sure the detector must be of a face.", minimum=0.02, maximum=0.99, step=0.01, advanced=True
+    )  # 0.9: the authors' value (face_enhancement.py)
+    template: Literal["gpen", "ffhq"] = _option(
+        "gpen",
+        "How a face is framed: as GPEN's authors do, or tighter as FFHQ does.",
+        choices=("gpen", "ffhq"),
+        advanced=True,
+    )
+    mask: Literal["box", "parse"] = _option(
+        "box", "What is replaced: a soft box, or the parsed face and hair.", choices=("box", "parse"), advanced=True
+    )
+    feather: float = _option(
+        0.1,
+        "Width of the mask's soft edge, as a fraction of the crop.",
+        minimum=0.01,
+        maximum=0.4,
+        step=0.01,
+        advanced=True,
+    )
+    colour: Literal["restored", "original-chroma"] = _option(
+        "restored",
+        "Colours of the restored face: GPEN's own, or the original's under GPEN's lightness.",
+        choices=("restored", "original-chroma"),
+        advanced=True,
+    )
+    max_crops: int = _option(
+        1000,
+        "Keep the crops before and after restoration of at most this many faces.",
+        minimum=0,
+        maximum=1000,
+        step=1,
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        for info in describe_options():
+            _check(info, getattr(self, info.name))
+        object.__setattr__(self, "select", _parse_select(self.select))
+
+
+def describe_options() -> tuple[OptionInfo, ...]:
+    """One OptionInfo for each field of RestoreOptions, in order."""
+    return tuple(
+        OptionInfo(option.name, option.default, **cast("dict[str, Any]", dict(option.metadata)))
+        for option in fields(RestoreOptions)
+    )
+
+
+def _check(info: OptionInfo, value: Any) -> None:
+    if info.choices:
+        if value not in info.choices or isinstance(value, bool):
+            wanted = ", ".join(str(choice) for choice in info.choices)
+            raise InvalidOptionError(f"{info.name} is {value!r}; wanted one of {wanted}")
+    elif info.minimum is not None and info.maximum is not None:
+        wanted = f"{info.minimum:g} to {info.maximum:g}"
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not info.minimum <= value <= info.maximum:
+            raise InvalidOptionError(f"{info.name} is {value!r}; wanted a number from {wanted}")
+        if isinstance(info.default, int) and value != int(value):
+            raise InvalidOptionError(f"{info.name} is {value!r}; wanted a whole number from {wanted}")
+
+
+def _parse_select(value: Select | Sequence[int]) -> Select:
+    """A word as it is, "0,2" or [0, 2] as a tuple of face numbers."""
+    if isinstance(value, str) and value in ("all", "largest", "centre"):
+        return value
+    try:
+        numbers = tuple(int(part) for part in (value.split(",") if isinstance(value, str) else value))
+    except (TypeError, ValueError):
+        numbers = ()
+    if not numbers or min(numbers) < 0:
+        raise InvalidOptionError(f"select is {value!r}; wanted all, largest, centre or face numbers such as 0,2")
+    return numbers

@@ -1,0 +1,51 @@
+"""Which of the found faces are restored, and why the others are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from .faces import Face
+from .options import RestoreOptions
+
+
+def refusals(faces: Sequence[Face], options: RestoreOptions, image_size: tuple[int, int]) -> list[str]:
+    """For each of `faces` in an image (H, W): why it is left as it is, or "" when it is to be restored."""
+    reasons = [
+        f"smaller than {options.min_face} px" if face.size < options.min_face else _not_selected(number, options)
+        for number, face in enumerate(faces)
+    ]
+    left = [number for number, reason in enumerate(reasons) if not reason]
+    if options.select in ("largest", "centre"):
+        _keep_first(1, left, _order(faces, options, image_size), reasons, f"not the {_word(options)} face")
+    if options.max_faces:
+        left = [number for number in left if not reasons[number]]
+        _keep_first(
+            options.max_faces, left, lambda n: -faces[n].size, reasons, f"beyond the {options.max_faces} largest faces"
+        )
+    return reasons
+
+
+def _not_selected(number: int, options: RestoreOptions) -> str:
+    chosen = options.select
+    return "not selected" if isinstance(chosen, tuple) and number not in chosen else ""
+
+
+def _word(options: RestoreOptions) -> str:
+    return "largest" if options.select == "largest" else "most central"
+
+
+def _order(faces: Sequence[Face], options: RestoreOptions, image_size: tuple[int, int]) -> Callable[[int], float]:
+    if options.select == "largest":
+        return lambda n: -faces[n].size
+    height, width = image_size
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    return lambda n: float(np.linalg.norm((faces[n].box[:2] + faces[n].box[2:]) / 2 - middle))
+
+
+def _keep_first(
+    count: int, candidates: Sequence[int], order: Callable[[int], float], reasons: list[str], reason: str
+) -> None:
+    for number in sorted(candidates, key=order)[count:]:
+        reasons[number] = reason

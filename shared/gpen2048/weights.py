@@ -1,0 +1,37 @@
+"""Finding weight files by the names people have them under."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import WeightsNotFoundError
+
+SUFFIXES = (".safetensors", ".pth", ".pt")
+NETWORK_STEMS = ("GPEN-BFR-2048", "pytorch_model-2048")  # the second is ModelScope's name for the same file
+DETECTOR_STEMS = ("detection_Resnet50_Final", "RetinaFace-R50", "detection_mobilenet0.25_Final")
+PARSER_STEMS = ("parsing_parsenet", "ParseNet-latest")
+
+
+def default_folder() -> Path:
+    """`weights/` of the working directory if there is one, else that of the project."""
+    here = Path("weights")
+    return here if here.is_dir() else Path(__file__).resolve().parents[2] / "weights"
+
+
+def find_file(stems: Sequence[str], folder: Path) -> Path | None:
+    """The first file in `folder` with one of `stems` and one of SUFFIXES, in any case; None when there is none."""
+    names = {path.name.lower(): path for path in sorted(folder.glob("*"))} if folder.is_dir() else {}
+    wanted = [f"{stem}{suffix}".lower() for stem in stems for suffix in SUFFIXES]
+    return next((names[name] for name in wanted if name in names), None)
+
+
+def require_file(stems: Sequence[str], folder: Path, what: str, option: str) -> Path:
+    """As `find_file`, but raises WeightsNotFoundError that says what to put where."""
+    path = find_file(stems, folder)
+    if path is None:
+        raise WeightsNotFoundError(
+            f"no {what} in {folder}: put {stems[0]}.pth there (weights/README.md says where from), "
+            f"or name it with {option}"
+        )
+    return path
