@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class PictureMetadata:
 
     bit_depth: int = 8
     grey: bool = False
-    icc: bytes | None = None
-    exif: bytes | None = None
+    icc: bytes | None = field(default=None, repr=False)
+    exif: bytes | None = field(default=None, repr=False)
     dpi: tuple[float, float] | None = None
     format: str | None = None
 
