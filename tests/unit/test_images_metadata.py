@@ -1,0 +1,210 @@
+"""Colour profile, EXIF, rotation and resolution through every format."""
+
+from __future__ import annotations
+
+import struct
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gpen2048.image_metadata import upright_exif
+from gpen2048.images import Picture, PictureMetadata, picture_from_array, picture_to_array, read_image, write_image
+from PIL import Image, ImageCms, ImageOps
+
+cv2 = pytest.importorskip("cv2")
+tifffile = pytest.importorskip("tifffile")
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+ORIENTATION, MAKE, EXIF_DIRECTORY, EXPOSURE_TIME = 0x0112, 0x010F, 0x8769, 0x829A
+ORIENTATIONS = range(1, 9)
+FORMATS = [(".png", 8), (".png", 16), (".tif", 8), (".tif", 16), (".jpg", 8), (".webp", 8)]
+
+
+def quadrants(dtype: str = "uint8") -> np.ndarray:
+    """No two of its rotations and mirrors are alike, and flat blocks survive JPEG."""
+    samples = np.zeros((32, 48, 3), np.uint8)
+    samples[:16, :24], samples[:16, 24:], samples[16:, :24] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+    return samples if dtype == "uint8" else samples.astype(np.uint16) * 257
+
+
+def camera_exif(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    exif[MAKE] = "Camera"
+    exif[EXIF_DIRECTORY] = {EXPOSURE_TIME: 0.25}
+    return exif
+
+
+def as_pillow_turns(orientation: int) -> np.ndarray:
+    buffer = BytesIO()
+    Image.fromarray(quadrants()).save(buffer, "PNG", exif=camera_exif(orientation))
+    return np.asarray(ImageOps.exif_transpose(Image.open(buffer)))
+
+
+def save_rotated(path: Path, bit_depth: int, orientation: int) -> None:
+    if bit_depth == 16 and path.suffix == ".png":
+        exif = camera_exif(orientation).tobytes()
+        write_image(path, picture_with(quadrants("uint16"), PictureMetadata(bit_depth=16, exif=exif)))
+    elif bit_depth == 16:
+        extratags = [(ORIENTATION, "H", 1, orientation, True)]
+        tifffile.imwrite(path, quadrants("uint16"), photometric="rgb", extratags=extratags)
+    else:
+        Image.fromarray(quadrants()).save(path, exif=camera_exif(orientation).tobytes())
+
+
+def picture_with(samples: np.ndarray, metadata: PictureMetadata) -> Picture:
+    return Picture(picture_from_array(samples).pixels, metadata=metadata)
+
+
+@pytest.mark.parametrize(("suffix", "bit_depth"), FORMATS)
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_rotation_is_applied_and_then_gone(tmp_path: Path, suffix: str, bit_depth: int, orientation: int) -> None:
+    save_rotated(tmp_path / f"a{suffix}", bit_depth, orientation)
+    picture = read_image(tmp_path / f"a{suffix}")
+    assert picture.metadata.bit_depth == bit_depth
+    upright = picture_to_array(picture).astype(float) / (255 if bit_depth == 8 else 65535)
+    error = np.abs(upright - as_pillow_turns(orientation) / 255)
+    assert upright.shape == as_pillow_turns(orientation).shape and error.mean() < 0.02
+    write_image(tmp_path / f"b{suffix}", picture)
+    with Image.open(tmp_path / f"b{suffix}") as written:
+        written.load()
+        assert written.getexif().get(ORIENTATION, 1) == 1
+
+
+@pytest.mark.parametrize(("suffix", "bit_depth"), FORMATS)
+def test_profile_exif_and_resolution_are_kept(tmp_path: Path, suffix: str, bit_depth: int) -> None:
+    exif = upright_exif(camera_exif(6).tobytes())
+    metadata = PictureMetadata(bit_depth=bit_depth, icc=SRGB, exif=exif, dpi=(300, 300))
+    write_image(tmp_path / f"a{suffix}", picture_with(quadrants(), metadata))
+    with Image.open(tmp_path / f"a{suffix}") as image:  # Pillow as the independent reader
+        image.load()
+        assert image.info["icc_profile"] == SRGB
+        assert image.getexif()[MAKE] == "Camera"
+        assert float(image.getexif().get_ifd(EXIF_DIRECTORY)[EXPOSURE_TIME]) == 0.25
+        assert suffix == ".webp" or image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+    read = read_image(tmp_path / f"a{suffix}")
+    write_image(tmp_path / f"b{suffix}", read)
+    again = read_image(tmp_path / f"b{suffix}").metadata
+    assert again == read.metadata
+    assert (again.icc, again.bit_depth, again.format) == (SRGB, bit_depth, Image.open(tmp_path / f"a{suffix}").format)
+
+
+def test_profile_of_16_bit_tiff_as_tifffile_sees_it(tmp_path: Path) -> None:
+    metadata = PictureMetadata(bit_depth=16, icc=SRGB, dpi=(240, 120))
+    write_image(tmp_path / "a.tif", picture_with(quadrants("uint16"), metadata))
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert bytes(tiff.pages[0].tags["InterColorProfile"].value) == SRGB
+        assert tiff.pages[0].tags["XResolution"].value == (240, 1)
+        assert tiff.pages[0].tags["YResolution"].value == (120, 1)
+
+
+def test_profile_leaves_samples_untouched(tmp_path: Path) -> None:
+    samples = np.random.default_rng(3).integers(0, 256, (9, 9, 3), np.uint8)
+    Image.fromarray(samples).save(tmp_path / "a.png", icc_profile=SRGB)
+    np.testing.assert_array_equal(picture_to_array(read_image(tmp_path / "a.png")), samples)
+
+
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+def test_orientation_is_reset_in_place(byte_order: str) -> None:
+    exif = camera_exif(6)
+    exif.endian = byte_order
+    before = exif.tobytes()
+    after = upright_exif(before)
+    assert after is not None and len(after) == len(before)
+    changed = [(old, new) for old, new in zip(before, after) if old != new]
+    assert changed == [(6, 1)]
+    assert upright_exif(before.removeprefix(b"Exif\0\0")) == after
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_broken_exif_is_dropped_and_the_photo_read(tmp_path: Path) -> None:
+    whole = camera_exif(6).tobytes()
+    for broken in (b"Exif\0\0junk", whole[:8], whole[:20], whole[:10] + b"\xff" * 20):
+        assert upright_exif(broken) is None
+        metadata = PictureMetadata(exif=broken)
+        for suffix in (".png", ".tif", ".jpg", ".webp"):
+            write_image(tmp_path / f"a{suffix}", picture_with(quadrants(), metadata))
+            read = read_image(tmp_path / f"a{suffix}")
+            assert read.pixels.shape == (3, 32, 48) and read.metadata.exif is None
+
+
+def test_exif_moves_from_tiff_to_jpeg_without_the_layout_tags(tmp_path: Path) -> None:
+    Image.fromarray(quadrants()).save(tmp_path / "a.tif", exif=camera_exif(1).tobytes())
+    write_image(tmp_path / "a.jpg", read_image(tmp_path / "a.tif"))
+    exif = Image.open(tmp_path / "a.jpg").getexif()
+    assert set(exif) == {MAKE, EXIF_DIRECTORY}
+    assert float(exif.get_ifd(EXIF_DIRECTORY)[EXPOSURE_TIME]) == 0.25
+
+
+def icc_profile(space: bytes, pcs: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """A minimal ICC version 2 profile (ICC.1:2001-04, sections 6.1 and 6.2), so that no licensed one is needed."""
+    white = struct.pack(">3I", 0xF6D6, 0x10000, 0xD32D)  # D50
+    tags = {b"wtpt": b"XYZ \0\0\0\0" + white, **tags}
+    directory, data = struct.pack(">I", len(tags)), b""
+    for name, content in tags.items():
+        directory += name + struct.pack(">II", 132 + 12 * len(tags) + len(data), len(content))
+        data += content + bytes(-len(content) % 4)
+    size = 128 + len(directory) + len(data)
+    header = struct.pack(">I4sI4s4s4s12x4s28x12s48x", size, b"", 0x02100000, b"prtr", space, pcs, b"acsp", white)
+    return header + directory + data
+
+
+def linear_grey_profile() -> bytes:
+    return icc_profile(b"GRAY", b"XYZ ", {b"kTRC": b"curv" + bytes(8)})  # no entries: the identity
+
+
+def black_only_cmyk_profile() -> bytes:
+    """Of the four inks it knows black alone, so that it cannot be mistaken for a plain conversion."""
+    identity = bytes(range(256))
+    matrix = struct.pack(">9I", *(0x10000 if i % 4 == 0 else 0 for i in range(9)))
+    corners = b"".join(bytes((255 * (corner % 2 == 0), 128, 128)) for corner in range(16))  # Lab; K varies fastest
+    table = b"mft1" + bytes(4) + bytes((4, 3, 2, 0)) + matrix + 4 * identity + corners + 3 * identity
+    return icc_profile(b"CMYK", b"Lab ", {b"A2B0": table})
+
+
+def test_cmyk_goes_through_its_profile_and_loses_it(tmp_path: Path) -> None:
+    cmyk = np.array([[[0, 0, 0, 0], [255, 255, 255, 0], [0, 0, 0, 255]]], np.uint8)
+    for suffix, options in ((".tif", {}), (".jpg", {"quality": 100})):
+        image = Image.fromarray(np.repeat(cmyk, 16, axis=1).repeat(16, axis=0), "CMYK")
+        image.save(tmp_path / f"a{suffix}", icc_profile=black_only_cmyk_profile(), **options)
+        picture = read_image(tmp_path / f"a{suffix}")
+        assert picture.metadata.icc is None
+        np.testing.assert_allclose(picture_to_array(picture)[8, 8::16, 1], [255, 255, 0], atol=2)
+
+
+def test_cmyk_with_a_damaged_profile_is_converted_plainly(tmp_path: Path) -> None:
+    cmyk = Image.new("CMYK", (8, 8), (10, 200, 30, 40))
+    for profile in (black_only_cmyk_profile()[:200], SRGB, b"short"):
+        cmyk.save(tmp_path / "a.tif", icc_profile=profile)
+        picture = read_image(tmp_path / "a.tif")
+        np.testing.assert_array_equal(picture_to_array(picture), np.asarray(cmyk.convert("RGB")))
+        assert picture.metadata.icc is None
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_grey_goes_through_its_profile_and_loses_it(tmp_path: Path, mode: str) -> None:
+    grey = Image.new(mode, (4, 4), (128, 77)[: len(mode)] if mode == "LA" else 128)
+    grey.save(tmp_path / "a.png", icc_profile=linear_grey_profile())
+    picture = read_image(tmp_path / "a.png")
+    encoded = 255 * (1.055 * (128 / 255) ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
+    np.testing.assert_allclose(picture_to_array(picture)[0, 0], [encoded] * 3 + [77] * (mode == "LA"), atol=1)
+    assert picture.metadata.icc is None and picture.metadata.grey
+
+
+def test_profiles_of_other_colour_spaces_are_not_written(tmp_path: Path) -> None:
+    Image.fromarray(quadrants()).save(tmp_path / "a.png", icc_profile=LAB)
+    picture = read_image(tmp_path / "a.png")
+    assert picture.metadata.icc is None
+    np.testing.assert_array_equal(picture_to_array(picture), quadrants())
+
+
+def test_resolution_that_is_none(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", quadrants(), photometric="rgb", resolution=((0, 1), (0, 1)), resolutionunit=2)
+    assert read_image(tmp_path / "a.tif").metadata.dpi is None
+
+
+def test_defaults_are_a_plain_8_bit_picture() -> None:
+    assert Picture(torch.zeros(3, 1, 1)).metadata == PictureMetadata(8, False, None, None, None, None)
