@@ -1,0 +1,142 @@
+"""The network that runs: the function of `network.py` with everything folded that can be, in little memory.
+
+Styles multiply the activations, so the weights are static and a batch runs as one. On the CPU a level is done in
+strips of rows: what lies between two convolutions stays in the cache, and no temporary is so large that the system
+takes its pages back after each use, which costs a plain forward pass half of its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor
+
+from .folding import FoldedNetwork, Scales
+from .levels import Feature, Recomputed, grow, shrink, store
+from .network import SMALLEST, NetworkConfig
+from .passes import Passes, TorchPasses
+from .styles import DecoderLevel, decoder
+from .workspace import Schedule, Workspace
+
+STRIP_ROWS = 128  # of a level's output: temporaries of about 16 MB in float32 at every level
+OnStage = Callable[[], None]
+
+
+class Network(FoldedNetwork):
+    """GPEN for inference; make one with `from_state_dict`.
+
+    `low_memory` trades a little time for half of the activations' memory; results stay equal within rounding.
+    `last_note` says what the last call had to do differently than asked, or is None.
+    """
+
+    low_memory: bool
+    last_note: str | None
+
+    def __init__(self, config: NetworkConfig, state: Mapping[str, Tensor], dtype: torch.dtype, scales: Scales):
+        super().__init__(config, state, dtype, scales)
+        self.low_memory = False
+        self.last_note = None
+        self._kept: list[Workspace] = []
+
+    @classmethod
+    def from_state_dict(
+        cls, config: NetworkConfig, state: Mapping[str, Tensor], *, dtype: torch.dtype = torch.float32
+    ) -> Network:
+        """Folds a complete state dict of the published layout; `dtype` is that of weights and stored activations."""
+        return cls(config, state, dtype, Scales.none(config))
+
+    def forward(self, x: Tensor, on_stage: OnStage | None = None) -> Tensor:
+        """(N, 3, size, size) RGB in [-1, 1] in any floating dtype, on any device; the same comes back.
+
+        `on_stage` is called between levels and may raise.
+        """
+        size = self.config.size
+        if x.ndim != 4 or x.shape[1:] != (3, size, size) or not x.is_floating_point():
+            raise ValueError(f"expected floating-point images (N, 3, {size}, {size}), got {x.dtype} {tuple(x.shape)}")
+        image = _image(len(x), size, x.device)
+        with torch.inference_mode(), _no_autocast(x.device):
+            self._run(x, image, self.convolutions[0].weight.dtype, on_stage or _nothing)
+        return image.to(x.dtype)
+
+    def memory_required(self, batch: int = 1) -> int:
+        """Bytes of activations during a forward pass."""
+        return 0
+
+    def release(self) -> None:
+        """Gives back the memory kept between calls."""
+        self._kept.clear()
+
+    def _schedule(self, batch: int, dtype: torch.dtype, device: torch.device) -> Schedule:
+        rows = STRIP_ROWS if self.low_memory or device.type == "cpu" else self.config.size
+        return Schedule(self.config, batch, dtype, rows, keep_first=not self.low_memory)
+
+    @contextmanager
+    def _workspace(self, schedule: Schedule, device: torch.device) -> Generator[Workspace]:
+        """The kept one if it fits; taken out while in use, so that two threads never share one."""
+        kept = self._kept.pop() if self._kept else None
+        if kept is None or kept.schedule != schedule or kept.device != device:
+            kept = None
+            kept = Workspace(schedule, device)
+        try:
+            yield kept
+        finally:
+            self._kept[:] = [kept]
+
+    def _run(self, x: Tensor, image: Tensor, dtype: torch.dtype, on_stage: OnStage) -> None:
+        with self._workspace(self._schedule(len(x), dtype, x.device), x.device) as workspace:
+            passes = TorchPasses()
+            features = self._encode(x, workspace, passes, on_stage)
+            constant, levels = decoder(self, features[-1].part(slice(None), 0, SMALLEST))
+            self._decode(constant, levels, features, image, workspace, passes, on_stage)
+
+    def _encode(self, x: Tensor, workspace: Workspace, passes: Passes, on_stage: OnStage) -> list[Feature]:
+        """Features from the full size down to 4x4."""
+        schedule = workspace.schedule
+        first, *layers = self.encoder_layers
+        feature: Feature = Recomputed(x, first, schedule.dtype)
+        if schedule.keep_first:
+            feature = store(feature, workspace.feature(self.config.size), schedule)
+        features: list[Feature] = [feature]
+        for layer, resolution in zip(layers, reversed(self.config.resolutions[:-1])):
+            on_stage()
+            features.append(shrink(features[-1], layer, workspace.feature(resolution), workspace, passes))
+        return features
+
+    def _decode(
+        self,
+        constant: Tensor,
+        levels: list[DecoderLevel],
+        features: list[Feature],
+        image: Tensor,
+        workspace: Workspace,
+        passes: Passes,
+        on_stage: OnStage,
+    ) -> None:
+        """From 4x4 up into `image`; every feature is let go after its level."""
+        below = [constant.to(workspace.schedule.dtype)]
+        image_below: Tensor | None = None
+        for level, resolution in zip(levels, self.config.resolutions):
+            on_stage()
+            last = resolution == self.config.size
+            out = None if last else workspace.joined(resolution)
+            painted = image if last else _image(len(image), resolution, image.device)
+            grow(level, below, features.pop(), image_below, out, painted, workspace, passes)
+            image_below = painted
+            below = [] if out is None else [out]
+            del out
+
+
+def _image(batch: int, size: int, device: torch.device) -> Tensor:
+    """Uninitialised (N, 3, size, size) float32, channels last."""
+    return torch.empty((batch, size, size, 3), device=device).permute(0, 3, 1, 2)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _no_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Keeps a host's autocast from choosing other precisions than the network's."""
+    return torch.autocast(device.type, enabled=False) if device.type in ("cpu", "cuda", "xpu") else nullcontext()

@@ -1,0 +1,144 @@
+"""One level of the encoder or decoder, whole or in strips of rows with the margins their filters need.
+
+Rows are those of the level's output; `a` and `b` bound a strip. Margins are computed twice, once per strip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .folding import Convolution
+from .network import LEAKY_SLOPE
+from .passes import Passes
+from .styles import DecoderLevel
+from .workspace import Schedule, Workspace
+
+
+class Feature(Protocol):
+    """An encoder feature (N, C, H, W), stored or computed when asked for."""
+
+    def part(self, images: slice, a: int, b: int) -> Tensor:
+        """Rows a to b of some images."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A feature in memory."""
+
+    tensor: Tensor
+
+    def part(self, images: slice, a: int, b: int) -> Tensor:
+        return self.tensor[images, :, a:b]
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """The first encoder layer: a 1x1 convolution of the input `image`, so cheap that it need not be stored."""
+
+    image: Tensor
+    layer: Convolution
+    dtype: torch.dtype
+
+    def part(self, images: slice, a: int, b: int) -> Tensor:
+        pixels = self.image[images, :, a:b].to(self.dtype).contiguous(memory_format=torch.channels_last)
+        return F.leaky_relu_(self.layer(pixels), LEAKY_SLOPE)
+
+
+def strips(schedule: Schedule, resolution: int) -> Iterator[tuple[slice, int, int]]:
+    """(images, a, b): all at once, or image by image in strips."""
+    if not schedule.in_strips(resolution):
+        yield slice(None), 0, resolution
+        return
+    for n in range(schedule.batch):
+        for a in range(0, resolution, schedule.rows):
+            yield slice(n, n + 1), a, a + schedule.rows
+
+
+def store(feature: Feature, out: Tensor, schedule: Schedule) -> Stored:
+    """Writes a whole feature to `out`."""
+    for images, a, b in strips(schedule, out.shape[2]):
+        out[images, :, a:b] = feature.part(images, a, b)
+    return Stored(out)
+
+
+def shrink(feature: Feature, layer: Convolution, out: Tensor, workspace: Workspace, passes: Passes) -> Stored:
+    """An encoder level: FIR filter, strided convolution, activation."""
+    size = 2 * out.shape[2]
+    for images, a, b in strips(workspace.schedule, out.shape[2]):
+        first = max(2 * a - 2, 0)
+        part = feature.part(images, first, min(2 * b + 2, size))
+        blurred = workspace.scratch((len(part), part.shape[1], 2 * (b - a) + 1, size + 1))
+        passes.blur(part, 2 * a - 2 - first, blurred)
+        del part
+        y = layer(blurred)
+        torch.ops.aten.leaky_relu.out(y, LEAKY_SLOPE, out=out[images, :, a:b])
+    return Stored(out)
+
+
+def grow(
+    level: DecoderLevel,
+    below: list[Tensor],
+    feature: Feature,
+    image_below: Tensor | None,
+    out: Tensor | None,
+    image: Tensor,
+    workspace: Workspace,
+    passes: Passes,
+) -> None:
+    """A decoder level: `below` holds its input, `out` the next level's; its `image` adds to that of the level below.
+
+    The input is taken from its list as soon as it is not needed any more, so that its memory can serve again.
+    """
+    for images, a, b in strips(workspace.schedule, image.shape[2]):
+        first, last = max(a - 1, 0), min(b + 1, image.shape[2])
+        part = feature.part(images, first, last)
+        joined = _joined(level, below, images, part, (a, b), workspace, passes)
+        y = level.convolution(joined)
+        del joined
+        weight, bias = level.rgb
+        passes.paint(
+            y,
+            part[:, :, a - first : b - first],
+            level.constants[images],
+            (weight[images], bias),
+            None if image_below is None else image_below[images],
+            a,
+            image[images, :, a:b],
+            None if out is None else out[images, :, a:b],
+        )
+
+
+def _joined(
+    level: DecoderLevel,
+    below: list[Tensor],
+    images: slice,
+    feature: Tensor,
+    rows: tuple[int, int],
+    workspace: Workspace,
+    passes: Passes,
+) -> Tensor:
+    """The second convolution's input from one row above the strip to one below; rows outside the image are zero."""
+    a, b = rows
+    size = feature.shape[3]
+    if level.up is None or level.up_constants is None:
+        return F.pad(below[0], (0, 0, 1, 1)).contiguous(memory_format=torch.channels_last)
+    source = max(a // 2 - 2, 0)
+    x = level.up(below[0][images, :, source : b // 2 + 2])
+    if b - a == size:
+        below.clear()
+    joined = workspace.scratch((len(x), 2 * x.shape[1], b - a + 2, size))
+    first, last = max(a - 1, 0), min(b + 1, size)
+    if first == a:
+        joined[:, :, 0] = 0
+    if last == b:
+        joined[:, :, -1] = 0
+    inside = joined[:, :, first - a + 1 : last - a + 1]
+    passes.join(x, first - 1 - 2 * source, feature, level.up_constants, inside)
+    return joined
