@@ -5,7 +5,7 @@ One similarity transform per face serves the crop and, inverted, the paste, so t
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,21 +61,22 @@ def crop_transform(landmarks: ArrayLike, size: int, kind: TemplateKind = "gpen")
 
     Raises ValueError when the landmarks are not five finite points, or all one point.
     """
-    points = np.asarray(landmarks, np.float64)
+    points = np.asarray(landmarks, np.float32)  # as the authors' code, whose transforms this then gives to 1e-4 px
     if points.shape != (5, 2) or not np.isfinite(points).all():
         raise ValueError(f"landmarks are {points.shape} {points.tolist()}; wanted (5, 2) finite numbers")
     return fit_similarity(points, face_template(size, kind))
 
 
-def fit_similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> Matrix:
+def fit_similarity(source: NDArray[np.floating[Any]], target: NDArray[np.float64]) -> Matrix:
     """The (2, 3) rotation, scale and shift that brings points `source` (N, 2) nearest to `target` in least squares.
 
     Umeyama's solution (PAMI 1991) written with complex numbers, which leaves out mirror images.
     """
-    z, w = source @ [1, 1j], target @ [1, 1j]
-    z_mean, w_mean = z.mean(), w.mean()
-    spread = np.vdot(z - z_mean, z - z_mean).real
-    turn = np.vdot(z - z_mean, w - w_mean) / spread if spread > 0 else 0j
+    middle = source.mean(axis=0)
+    z, w = (source - middle) @ [1, 1j], target @ [1, 1j]
+    z_mean, w_mean = complex(*middle.tolist()), w.mean()
+    spread = np.vdot(z, z).real
+    turn = np.vdot(z, w - w_mean) / spread if spread > 0 else 0j
     if abs(turn) == 0:
         raise ValueError(f"no similarity fits landmarks {source.tolist()}: they do not spread out like a face")
     shift = w_mean - turn * z_mean

@@ -108,7 +108,7 @@ class Canvas:
         to_region = shift_origin(to_crop, (region.left, region.top))
         restored = warp(crop, to_region, region.size).clamp_(0, 1)
         u, v = _crop_position(to_crop, crop.shape[-1], region, mask.device)
-        weight = mask * (torch.sin(math.pi * u) * torch.sin(math.pi * v)).clamp_(min=1e-3).square_()
+        weight = mask * (torch.sin(math.pi * u) * torch.sin(math.pi * v)).clamp_(min=1e-3).pow_(4)
         inner = region.within(self.region)
         inner.of(self._change).add_((restored - region.of(self.background)) * (strength * weight))
         inner.of(self._weight).add_(weight)

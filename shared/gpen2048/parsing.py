@@ -48,4 +48,4 @@ def load_parser(path: str | Path, *, device: torch.device | str = "cpu") -> Face
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise CheckpointError(f"{path}: this is {describe_state_dict(state)}; wanted ParseNet ({error})") from error
-    return FaceParser(network.eval().to(device))
+    return FaceParser(network.train(False).to(device))

@@ -68,7 +68,8 @@ def _warp_strip(source: Tensor, matrix: NDArray[np.float64], size: tuple[int, in
     step = max(1.0, pixel) / GRID_DENSITY
     stretch = max(1.0, pixel / PASS_BAND)
     corners = matrix @ np.array([[0, size[1] - 1, 0, size[1] - 1], [0, 0, size[0] - 1, size[0] - 1], [1, 1, 1, 1]])
-    low = corners.min(axis=1) - 2 * step  # the spline reads one grid sample before and two after each position
+    # The spline reads one grid sample before and two after each position. Every strip's grid is part of one lattice.
+    low = np.floor(corners.min(axis=1) / step - 1) * step
     counts = np.ceil((corners.max(axis=1) + 2 * step - low) / step).astype(int) + 1
     grid = source
     for axis, start, count in ((-2, low[1], counts[1]), (-1, low[0], counts[0])):

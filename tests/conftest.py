@@ -1,0 +1,68 @@
+"""Photos, faces and networks that several tests use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gpen2048.faces import Face
+from gpen2048.images import read_image
+from gpen2048.inference import Network
+from gpen2048.network import NetworkConfig
+from gpen2048.passthrough import passthrough_state_dict
+from torch import Tensor
+
+TESTS = Path(__file__).parent
+TINY = NetworkConfig(64, 1, 0.25)  # the smallest network wide enough to carry RGB
+
+
+@pytest.fixture(scope="session")
+def photo_path() -> Path:
+    return TESTS / "data" / "solvay-1927.png"
+
+
+@pytest.fixture(scope="session")
+def group_photo(photo_path: Path) -> Tensor:
+    """The Solvay photo, (3, 568, 1328), with 29 faces of about 45 px."""
+    return read_image(photo_path).pixels
+
+
+@pytest.fixture(scope="session")
+def golden_alignment() -> Any:
+    return json.loads((TESTS / "golden" / "alignment.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def group_faces(golden_alignment: Any) -> list[Face]:
+    """The 29 faces of the Solvay photo, found by a real detector."""
+    return [Face(np.array(f["box"]), np.array(f["landmarks"]), f["score"]) for f in golden_alignment["faces"]]
+
+
+@pytest.fixture(scope="session")
+def portrait() -> Tensor:
+    """scikit-image's astronaut, (3, 512, 512): sharp, one face of about 100 px."""
+    data = pytest.importorskip("skimage.data", reason="needs scikit-image for its portrait")
+    return torch.from_numpy(data.astronaut().copy()).permute(2, 0, 1).float() / 255
+
+
+@pytest.fixture(scope="session")
+def portrait_face() -> Face:
+    landmarks = [[204, 113], [246, 111], [226, 141], [207, 157], [245, 156]]
+    return Face(np.array([176.0, 64, 272, 184]), np.array(landmarks, float), 1.0)
+
+
+@pytest.fixture(scope="session")
+def tiny_passthrough() -> Network:
+    """A 64 px network that returns its input."""
+    return Network.from_state_dict(TINY, passthrough_state_dict(TINY))
+
+
+@pytest.fixture(scope="session")
+def passthrough_2048() -> Network:
+    """A network of the released size that returns its input."""
+    config = NetworkConfig(2048)
+    return Network.from_state_dict(config, passthrough_state_dict(config))

@@ -1,0 +1,63 @@
+"""Options: every default is allowed, every value out of range is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from gpen2048.errors import GpenError, InvalidOptionError
+from gpen2048.options import RestoreOptions, describe_options
+
+
+def test_the_defaults() -> None:
+    options = RestoreOptions()
+    assert (options.strength, options.scale, options.select, options.template, options.mask) == (
+        0.8,
+        1,
+        "all",
+        "gpen",
+        "box",
+    )
+
+
+def test_every_option_is_described() -> None:
+    described = describe_options()
+    assert len(described) >= 11
+    for info in described:
+        assert info.help.endswith(".") or info.help.endswith("auto.")
+        assert getattr(RestoreOptions(), info.name) == info.default
+        assert info.choices or info.minimum is not None or info.name == "select"
+
+
+@pytest.mark.parametrize("info", [i for i in describe_options() if i.minimum is not None], ids=lambda i: i.name)
+def test_ranges_hold_at_both_ends(info: Any) -> None:
+    RestoreOptions(**{info.name: info.minimum})
+    RestoreOptions(**{info.name: info.maximum})
+    for wrong in (info.minimum - 0.01, info.maximum + 1, float("nan"), "much", True, None):
+        with pytest.raises(InvalidOptionError, match=f"{info.name} is .*wanted a"):
+            RestoreOptions(**{info.name: wrong})
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("scale", 3), ("scale", "2"), ("scale", True), ("mask", "soft"), ("colour", "")]
+)
+def test_choices_are_closed(name: str, wrong: Any) -> None:
+    with pytest.raises(InvalidOptionError, match=f"{name} is .*wanted one of"):
+        RestoreOptions(**{name: wrong})
+
+
+@pytest.mark.parametrize(("given", "kept"), [("0,2", (0, 2)), ([3, 1], (3, 1)), ("largest", "largest"), (" 4 ", (4,))])
+def test_faces_are_selected_by_word_or_number(given: Any, kept: Any) -> None:
+    assert RestoreOptions(select=given).select == kept
+
+
+@pytest.mark.parametrize("wrong", ["", "biggest", "1,,2", "-1", [], None, 2.5])
+def test_a_wrong_selection_is_named(wrong: Any) -> None:
+    with pytest.raises(InvalidOptionError, match="select is"):
+        RestoreOptions(select=wrong)
+
+
+def test_options_do_not_change_and_errors_are_gpen_errors() -> None:
+    with pytest.raises(AttributeError):
+        RestoreOptions().strength = 1.0  # pyright: ignore[reportAttributeAccessIssue]  the mistake is the test
+    assert issubclass(InvalidOptionError, GpenError) and issubclass(InvalidOptionError, ValueError)

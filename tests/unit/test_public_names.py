@@ -1,0 +1,49 @@
+"""The package's door: complete, lazy, and free of hosts."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import gpen2048
+import pytest
+
+PACKAGE = Path(gpen2048.__file__).parent
+
+
+@pytest.mark.parametrize("name", gpen2048.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(gpen2048, name).__name__ == name
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        gpen2048.nothing  # noqa: B018
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); import gpen2048, gpen2048.restorer;"
+        "heavy = ('facexlib', 'cv2', 'skimage', 'numba', 'triton', 'PIL', 'torchvision');"
+        "print([module for module in heavy if module in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = set(re.findall(r"\w+", out))
+    baseline = subprocess.run(
+        [sys.executable, "-c", "import sys, torch, numpy; print(list(sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert loaded <= set(re.findall(r"\w+", baseline))
+
+
+def test_nothing_published_alarms_the_registry() -> None:
+    """The ComfyUI registry withholds packs whose files contain these words, comments included."""
+    alarming = re.compile(
+        r"urllib|requests\.|subprocess|os\.system|os\.environ|\beval\(|\bexec\(|__import__|pickle\.loads|socket\."
+    )
+    found = [f"{path.name}: {m.group()}" for path in PACKAGE.rglob("*.py") for m in alarming.finditer(path.read_text())]
+    assert not found

@@ -1,0 +1,98 @@
+"""Resizing against Pillow, warping against signals whose answer is known in closed form."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from gpen2048.resampling import lanczos_resize, reflect, warp
+from PIL import Image
+from torch import Tensor
+
+
+def _pillow(image: Tensor, size: tuple[int, int]) -> Tensor:
+    channels = [Image.fromarray(channel.numpy()) for channel in image]
+    resized = [channel.resize((size[1], size[0]), Image.Resampling.LANCZOS) for channel in channels]
+    return torch.stack([torch.from_numpy(np.array(channel)) for channel in resized])
+
+
+@pytest.mark.parametrize("scale", [2, 4, 0.5, 0.25])
+def test_resizing_is_pillows_lanczos(scale: float) -> None:
+    image = torch.rand(3, 40, 64, generator=torch.Generator().manual_seed(1))
+    size = (int(40 * scale), int(64 * scale))
+    assert (lanczos_resize(image, scale, size) - _pillow(image, size)).abs().max() < 2e-6
+
+
+def test_scale_one_is_the_very_image() -> None:
+    image = torch.rand(3, 5, 7)
+    assert lanczos_resize(image, 1, (5, 7)) is image
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
+def test_the_smallest_images_enlarge(size: tuple[int, int]) -> None:
+    image = torch.full((3, *size), 0.25)
+    large = lanczos_resize(image, 4, (size[0] * 4, size[1] * 4))
+    assert torch.allclose(large, torch.full_like(large, 0.25), atol=1e-6)
+
+
+def _rotation(angle: float, scale: float, shift: tuple[float, float]) -> np.ndarray:
+    turn = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return np.column_stack((turn, shift))
+
+
+@pytest.mark.parametrize("scale", [0.04, 0.3, 1.0, 3.0, 13.0])
+@pytest.mark.parametrize("degrees", [0, 7, 90, 133])
+def test_a_slow_wave_is_warped_exactly(scale: float, degrees: float) -> None:
+    """A wave well inside the pass band of source and output, at any angle and magnification."""
+    side = int(80 * max(1.0, scale))
+    wave = 0.05 / max(1.0, scale)  # cycles per source pixel
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    source = torch.sin(2 * math.pi * wave * (0.8 * x + 0.6 * y))[None].float()
+    size = (33, 47)
+    middle = np.array([size[1] / 2, size[0] / 2])
+    matrix = _rotation(math.radians(degrees), scale, (0, 0))
+    matrix[:, 2] = side / 2 - matrix[:, :2] @ middle
+    rows, columns = np.mgrid[0 : size[0], 0 : size[1]]
+    at_x, at_y = np.einsum("ij,jhw->ihw", matrix, np.stack((columns, rows, np.ones_like(rows))))
+    inside = torch.from_numpy(
+        (np.minimum(at_x, at_y) > 8 * max(1, scale)) & (np.maximum(at_x, at_y) < side - 9 * max(1, scale))
+    )
+    wanted = torch.from_numpy(np.sin(2 * math.pi * wave * (0.8 * at_x + 0.6 * at_y)))
+    assert inside.sum() > 30
+    assert (warp(source, matrix, size)[0] - wanted)[inside].abs().max() < 8e-3
+
+
+def test_strips_do_not_show() -> None:
+    source = torch.rand(1, 60, 60, generator=torch.Generator().manual_seed(2))
+    matrix = _rotation(0.3, 0.04, (20, 10))
+    whole = warp(source, matrix, (1100, 300))
+    part = warp(source, matrix @ np.array([[1, 0, 0], [0, 1, 500], [0, 0, 1]]), (30, 300))
+    assert (whole[:, 500:530] - part).abs().max() < 2e-4
+
+
+def test_the_border_is_continued_by_reflection() -> None:
+    assert reflect(np.array([-3, -2, -1, 0, 3, 4, 5, 8, 9]), 4).tolist() == [2, 1, 0, 0, 3, 3, 2, 0, 1]
+    source = torch.zeros(1, 30, 30)
+    source[:, :, :15] = 1
+    shown = warp(source, np.array([[1.0, 0, -20], [0, 1, 0]]), (30, 20))  # wholly left of the image
+    assert torch.allclose(shown[:, :, 8:], torch.ones(1, 30, 12), atol=0.02)
+
+
+@pytest.mark.parametrize("degrees", [0, 20])
+def test_a_constant_stays_constant(degrees: float) -> None:
+    source = torch.full((3, 50, 50), 0.7)
+    for scale in (0.05, 1, 20):
+        shown = warp(source, _rotation(math.radians(degrees), scale, (-10, 30)), (40, 40))
+        assert (shown - 0.7).abs().max() < 1e-4
+
+
+def test_beyond_the_output_s_nyquist_nothing_is_left() -> None:
+    """A sine at twice the output's Nyquist frequency keeps at most 5 % of its amplitude, at any angle of the face."""
+    y, x = torch.meshgrid(torch.arange(1024), torch.arange(1024), indexing="ij")
+    for shrink in (4.0, 27.0):
+        source = torch.sin(2 * math.pi / shrink * (x if shrink == 4 else y))[None].float()
+        for degrees in (0, 5):
+            shown = warp(source, _rotation(math.radians(degrees), shrink, (150, 150)), (16, 16))
+            assert shown.abs().max() <= 0.05
