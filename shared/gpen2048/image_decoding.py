@@ -42,7 +42,7 @@ def decode(data: bytes) -> tuple[Samples, PictureMetadata]:
         raise UnsupportedImageError(f"the file is empty; wanted {WANTED}")
     image = _open(data)
     try:
-        image.load()  # finds truncation in 16-bit files too, which OpenCV passes over
+        image.load()  # a PNG may bring its EXIF after the pixels
         return _decode(data, image)
     except (UnsupportedImageError, MemoryError):
         raise

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -21,6 +23,9 @@ METRES_PER_INCH = 0.0254
 DEFLATE_LEVEL = 3  # on photos smaller than level 4 and three times as fast as the usual 6
 LOSSLESS = 100
 WHITE = 255
+JPEG_MARKER = 65533  # bytes that one marker segment holds
+
+log = logging.getLogger(__name__)
 
 
 class ImageFormat(NamedTuple):
@@ -109,6 +114,9 @@ def encode_jpeg(samples: Array, metadata: PictureMetadata, quality: int) -> byte
     """JPEG of (H, W, 3 or 4) uint8 at full colour resolution; transparency shows white, as in a browser."""
     if samples.shape[2] == 4:
         samples = _over_white(samples)
+    if metadata.exif and len(metadata.exif) > JPEG_MARKER:
+        log.warning("the EXIF block of %d bytes does not fit into a JPEG and is left out", len(metadata.exif))
+        metadata = replace(metadata, exif=None)
     return _encode_by_pillow(samples, metadata, "JPEG", quality=quality, subsampling=0)
 
 

@@ -44,7 +44,7 @@ def profile_space(image: Image.Image) -> bytes | None:
 
 
 def read_metadata(image: Image.Image, *, bit_depth: int, grey: bool) -> PictureMetadata:
-    """Metadata of a Pillow image that has been loaded (PNG may put EXIF after the pixels)."""
+    """Metadata of a Pillow image that has been loaded."""
     keeps_profile = profile_space(image) == RGB_SPACE and image.mode != "CMYK"
     return PictureMetadata(
         bit_depth=bit_depth,

@@ -107,6 +107,31 @@ def test_profile_leaves_samples_untouched(tmp_path: Path) -> None:
     np.testing.assert_array_equal(picture_to_array(read_image(tmp_path / "a.png")), samples)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_png_with_exif_after_the_pixels(tmp_path: Path, dtype: str) -> None:
+    exif = camera_exif(6)
+    exif[0x0103] = 6  # a tag that only the untouched block has
+    bit_depth = 8 if dtype == "uint8" else 16
+    metadata = PictureMetadata(bit_depth=bit_depth, exif=exif.tobytes())
+    write_image(tmp_path / "a.png", picture_with(quadrants(dtype), metadata))
+    data = (tmp_path / "a.png").read_bytes()
+    start, end = data.index(b"eXIf") - 4, data.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(data[:start] + data[end:-12] + data[start:end] + data[-12:])
+    picture = read_image(tmp_path / "a.png")
+    assert picture.pixels.shape == (3, 48, 32)
+    assert picture.metadata.exif == upright_exif(exif.tobytes())
+
+
+def test_exif_too_long_for_jpeg_is_left_out_with_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    exif = camera_exif(1)
+    exif[0x010E] = "x" * 70_000
+    picture = picture_with(quadrants(), PictureMetadata(exif=exif.tobytes()))
+    write_image(tmp_path / "a.jpg", picture)
+    assert read_image(tmp_path / "a.jpg").metadata.exif is None and "does not fit" in caplog.text
+    write_image(tmp_path / "a.png", picture)
+    assert read_image(tmp_path / "a.png").metadata.exif == picture.metadata.exif
+
+
 @pytest.mark.parametrize("byte_order", ["<", ">"])
 def test_orientation_is_reset_in_place(byte_order: str) -> None:
     exif = camera_exif(6)
