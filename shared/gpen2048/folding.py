@@ -175,7 +175,7 @@ class FoldedNetwork(nn.Module):
         self.code = Linear(weight, state["final_linear.0.bias"].float() * ACTIVATION_GAIN, activate=True)
         self.mapping = nn.ModuleList(_mapping_layer(state, number + 1) for number in range(MAPPING_LAYERS))
         self.styles = _all_styles(state, [f"generator.{name}.conv.modulation" for name in names + images])
-        self.constant = Constant(state["generator.input.input"].float())
+        self.constant = Constant(state["generator.input.input"].float().clone())
         self.convs = nn.ModuleList(_styled(state, name, order, scales, dtype) for order, name in enumerate(names))
         self.images = nn.ModuleList(_to_rgb(state, f"generator.{name}") for name in images)
 
@@ -237,4 +237,4 @@ def _styled(
 
 def _to_rgb(state: Mapping[str, Tensor], prefix: str) -> ToRGB:
     weight = _equalised(state[f"{prefix}.conv.weight"][0].float())
-    return ToRGB(weight.flatten(1), state[f"{prefix}.bias"].float().flatten())
+    return ToRGB(weight.flatten(1), state[f"{prefix}.bias"].float().flatten().clone())
