@@ -45,7 +45,7 @@ def build_network(kind: str) -> nn.Module:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")  # facexlib says pretrained=False
         network = RetinaFace(network_name=KINDS[kind][0], device="cpu")
-    return cast(nn.Module, network).eval()
+    return cast(nn.Module, network).train(False)
 
 
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
