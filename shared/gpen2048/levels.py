@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .convolution import activate
 from .folding import Convolution
-from .network import LEAKY_SLOPE
 from .passes import Passes
 from .styles import DecoderLevel
 from .workspace import Schedule, Workspace
@@ -48,7 +48,7 @@ class Recomputed:
 
     def part(self, images: slice, a: int, b: int) -> Tensor:
         pixels = self.image[images, :, a:b].to(self.dtype).contiguous(memory_format=torch.channels_last)
-        return F.leaky_relu_(self.layer(pixels), LEAKY_SLOPE)
+        return activate(self.layer(pixels))
 
 
 def strips(schedule: Schedule, resolution: int) -> Iterator[tuple[slice, int, int]]:
@@ -77,8 +77,7 @@ def shrink(feature: Feature, layer: Convolution, out: Tensor, workspace: Workspa
         blurred = workspace.scratch((len(part), part.shape[1], 2 * (b - a) + 1, size + 1))
         passes.blur(part, 2 * a - 2 - first, blurred)
         del part
-        y = layer(blurred)
-        torch.ops.aten.leaky_relu.out(y, LEAKY_SLOPE, out=out[images, :, a:b])
+        out[images, :, a:b] = activate(layer(blurred))
     return Stored(out)
 
 
