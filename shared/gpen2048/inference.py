@@ -13,10 +13,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor
 
+from .choice import passes_for
 from .folding import FoldedNetwork, Scales
-from .levels import Feature, Recomputed, grow, shrink, store
+from .levels import Feature, Recomputed, grow, shrink
 from .network import SMALLEST, NetworkConfig
-from .passes import Passes, TorchPasses
+from .passes import Passes
 from .precision import ObservedPasses, fallbacks, is_sound, sample_image
 from .styles import DecoderLevel, decoder
 from .workspace import Schedule, Workspace
@@ -95,18 +96,18 @@ class Network(FoldedNetwork):
     def _run_soundly(self, x: Tensor, image: Tensor, on_stage: OnStage) -> str | None:
         """Falls back to precisions of more range while the result is not finite or is flat; says so."""
         asked, *others = fallbacks(self.convolutions[0].weight.dtype)
-        self._run(x, image, asked, on_stage, TorchPasses())
+        self._run(x, image, asked, on_stage, passes_for(x.device, asked))
         used = asked
         while others and not is_sound(image):
             used = others.pop(0)
-            self._run(x, image, used, on_stage, TorchPasses())
+            self._run(x, image, used, on_stage, passes_for(x.device, used))
         return None if used == asked else f"{_name(asked)} gave no usable result; {_name(used)} was used"
 
     def _scales(self) -> Scales:
         """Scales for float16, from a float32 pass on a test image where the weights are."""
         device = self.convolutions[0].weight.device
         x = sample_image(self.config.size, device)
-        observed = ObservedPasses(TorchPasses())
+        observed = ObservedPasses(passes_for(device, torch.float32))
         with torch.inference_mode(), _no_autocast(device):
             self._run(x, _image(1, self.config.size, device), torch.float32, _nothing, observed)
         self.release()
@@ -122,10 +123,11 @@ class Network(FoldedNetwork):
         """Features from the full size down to 4x4."""
         schedule = workspace.schedule
         first, *layers = self.encoder_layers
-        feature: Feature = Recomputed(x, first, schedule.dtype)
-        if schedule.keep_first:
-            feature = store(feature, workspace.feature(self.config.size), schedule)
-        features: list[Feature] = [feature]
+        lazily = Recomputed(x, first, schedule.dtype)
+        kept = schedule.keep_first
+        features: list[Feature] = [
+            lazily.store(workspace.feature(self.config.size), schedule, passes) if kept else lazily
+        ]
         for layer, resolution in zip(layers, reversed(self.config.resolutions[:-1])):
             on_stage()
             features.append(shrink(features[-1], layer, workspace.feature(resolution), workspace, passes))

@@ -47,8 +47,17 @@ class Recomputed:
     dtype: torch.dtype
 
     def part(self, images: slice, a: int, b: int) -> Tensor:
+        return activate(self._linear(images, a, b))
+
+    def store(self, out: Tensor, schedule: Schedule, passes: Passes) -> Stored:
+        """Writes the whole feature to `out`."""
+        for images, a, b in strips(schedule, out.shape[2]):
+            passes.activate(self._linear(images, a, b), out[images, :, a:b])
+        return Stored(out)
+
+    def _linear(self, images: slice, a: int, b: int) -> Tensor:
         pixels = self.image[images, :, a:b].to(self.dtype).contiguous(memory_format=torch.channels_last)
-        return activate(self.layer(pixels))
+        return self.layer(pixels)
 
 
 def strips(schedule: Schedule, resolution: int) -> Iterator[tuple[slice, int, int]]:
@@ -61,13 +70,6 @@ def strips(schedule: Schedule, resolution: int) -> Iterator[tuple[slice, int, in
             yield slice(n, n + 1), a, a + schedule.rows
 
 
-def store(feature: Feature, out: Tensor, schedule: Schedule) -> Stored:
-    """Writes a whole feature to `out`."""
-    for images, a, b in strips(schedule, out.shape[2]):
-        out[images, :, a:b] = feature.part(images, a, b)
-    return Stored(out)
-
-
 def shrink(feature: Feature, layer: Convolution, out: Tensor, workspace: Workspace, passes: Passes) -> Stored:
     """An encoder level: FIR filter, strided convolution, activation."""
     size = 2 * out.shape[2]
@@ -77,7 +79,7 @@ def shrink(feature: Feature, layer: Convolution, out: Tensor, workspace: Workspa
         blurred = workspace.scratch((len(part), part.shape[1], 2 * (b - a) + 1, size + 1))
         passes.blur(part, 2 * a - 2 - first, blurred)
         del part
-        out[images, :, a:b] = activate(layer(blurred))
+        passes.activate(layer(blurred), out[images, :, a:b])
     return Stored(out)
 
 

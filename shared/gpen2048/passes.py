@@ -24,6 +24,10 @@ class Passes(Protocol):
         """FIR filter after padding the columns by 2: `out` is one column wider than `x`."""
         ...
 
+    def activate(self, x: Tensor, out: Tensor) -> None:
+        """Leaky ReLU without gain; may overwrite `x`."""
+        ...
+
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
         """FIR filter after padding the columns by 1, then as `paint`; `out` (N, 2C, H, W) is one column narrower."""
         ...
@@ -53,6 +57,9 @@ class TorchPasses:
 
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         out.copy_(_filtered(x, top, out.shape[2], columns=2))
+
+    def activate(self, x: Tensor, out: Tensor) -> None:
+        out.copy_(activate(x))
 
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
         channels = x.shape[1]

@@ -34,6 +34,9 @@ class ObservedPasses:
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         self._passes.blur(x, top, out)
 
+    def activate(self, x: Tensor, out: Tensor) -> None:
+        self._passes.activate(x, out)
+
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
         resolution = out.shape[3]
         _raise(self.inputs, (resolution, True), x)
