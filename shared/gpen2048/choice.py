@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ def passes_for(device: torch.device, dtype: torch.dtype) -> Passes:
     return _compiled(device.type, device.index, dtype) or TorchPasses()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compiled(kind: str, index: int | None, dtype: torch.dtype) -> Passes | None:
     device = torch.device(kind, index) if index is not None else torch.device(kind)
     try:

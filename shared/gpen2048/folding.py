@@ -81,7 +81,7 @@ class StyledConvolution(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor, feature_gain: Tensor, up: bool, scale: float, dtype: torch.dtype):
         super().__init__()
-        norm = _power_of_two(torch.linalg.vector_norm(weight, dim=(1, 2, 3)))
+        norm = _power_of_two(torch.sqrt(weight.square().sum(dim=(1, 2, 3))))
         weight = weight / norm[:, None, None, None]
         channels = len(weight)
         self.up = up

@@ -16,13 +16,15 @@ from torch import Tensor
 from .choice import passes_for
 from .folding import FoldedNetwork, Scales
 from .levels import Feature, Recomputed, grow, shrink
+from .memory import peak_bytes
 from .network import SMALLEST, NetworkConfig
-from .passes import Passes
+from .passes import Passes, TorchPasses
 from .precision import ObservedPasses, fallbacks, is_sound, sample_image
 from .styles import DecoderLevel, decoder
 from .workspace import Schedule, Workspace
 
 STRIP_ROWS = 128  # of a level's output: temporaries of about 16 MB in float32 at every level
+LOW_MEMORY_ROWS = 64
 OnStage = Callable[[], None]
 
 
@@ -70,15 +72,20 @@ class Network(FoldedNetwork):
         return image.to(x.dtype)
 
     def memory_required(self, batch: int = 1) -> int:
-        """Bytes of activations during a forward pass."""
-        return 0
+        """Bytes of activations during a forward pass on the weights' device, output and kept memory included."""
+        weight = self.convolutions[0].weight
+        schedule = self._schedule(batch, weight.dtype, weight.device)
+        plain = isinstance(passes_for(weight.device, weight.dtype), TorchPasses)
+        return peak_bytes(schedule, planned=weight.device.type == "cpu", plain=plain)
 
     def release(self) -> None:
         """Gives back the memory kept between calls."""
         self._kept.clear()
 
     def _schedule(self, batch: int, dtype: torch.dtype, device: torch.device) -> Schedule:
-        rows = STRIP_ROWS if self.low_memory or device.type == "cpu" else self.config.size
+        """Whole levels only where that saves launches and the passes have no temporaries of their own."""
+        whole = device.type == "cuda" and not isinstance(passes_for(device, dtype), TorchPasses)
+        rows = LOW_MEMORY_ROWS if self.low_memory else self.config.size if whole else STRIP_ROWS
         return Schedule(self.config, batch, dtype, rows, keep_first=not self.low_memory)
 
     @contextmanager

@@ -66,7 +66,7 @@ def strips(schedule: Schedule, resolution: int) -> Iterator[tuple[slice, int, in
         yield slice(None), 0, resolution
         return
     for n in range(schedule.batch):
-        for a in range(0, resolution, schedule.rows):
+        for a in range(0, resolution, schedule.rows):  # both are powers of two
             yield slice(n, n + 1), a, a + schedule.rows
 
 
@@ -76,7 +76,7 @@ def shrink(feature: Feature, layer: Convolution, out: Tensor, workspace: Workspa
     for images, a, b in strips(workspace.schedule, out.shape[2]):
         first = max(2 * a - 2, 0)
         part = feature.part(images, first, min(2 * b + 2, size))
-        blurred = workspace.scratch((len(part), part.shape[1], 2 * (b - a) + 1, size + 1))
+        blurred = workspace.scratch(workspace.schedule.filtered_shape(out.shape[2]))
         passes.blur(part, 2 * a - 2 - first, blurred)
         del part
         passes.activate(layer(blurred), out[images, :, a:b])
@@ -134,12 +134,12 @@ def _joined(
     x = level.up(below[0][images, :, source : b // 2 + 2])
     if b - a == size:
         below.clear()
-    joined = workspace.scratch((len(x), 2 * x.shape[1], b - a + 2, size))
+    joined = workspace.scratch(workspace.schedule.padded_shape(size))
     first, last = max(a - 1, 0), min(b + 1, size)
     if first == a:
         joined[:, :, 0] = 0
     if last == b:
         joined[:, :, -1] = 0
     inside = joined[:, :, first - a + 1 : last - a + 1]
-    passes.join(x, first - 1 - 2 * source, feature, level.up_constants, inside)
+    passes.join(x, first - 1 - 2 * source, feature, level.up_constants[images], inside)
     return joined

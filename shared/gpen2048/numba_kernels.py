@@ -1,12 +1,13 @@
 """The passes of `passes.py` as compiled loops over rows. Imported on first use only, since numba is.
 
 Arrays are flat, C-ordered and hold one image, channels last: element (y, x, c) of (H, W, C) is at (y W + x) C + c.
-They are float32, or uint16 with the bits of bfloat16; arithmetic is float32. `k` are six rows of C constants: gain, bias,
-feature gain, feature bias, next modulation of either half. A kernel does rows `start` to `stop` of its output, without
-the interpreter's lock. Not-a-number must survive, so of the fast-math flags only the harmless ones are set.
+They are float32, or uint16 with the bits of bfloat16; arithmetic is float32. `k` are six rows of C constants: gain,
+bias, feature gain, feature bias, next modulation of either half. A kernel does rows `start` to `stop` of its output,
+without the interpreter's lock. Not-a-number must survive, so of the fast-math flags only the harmless ones are set.
 """
 
-# numba has no type information: pyright: basic
+# pyright: basic
+# (what numba compiles is typed when it is called)
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-OPTIONS = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}, "error_model": "numpy"}
+SAFE_MATH = {"contract", "reassoc", "nsz"}
 SLOPE = np.float32(0.2)  # of the leaky ReLU
 THREE = np.float32(3)  # FIR taps are 1, 3, 3, 1; their common factor is in `scale` or folded into the gain
 HALF_ULP = np.uint32(0x7FFF)  # of bfloat16 in the bits of float32, for rounding to nearest even
@@ -27,9 +28,9 @@ NEAR, FAR = np.float32(0.75), np.float32(0.25)  # bilinear weights of doubling a
 def compiled(function: Callable[..., None]) -> Any:
     """Compiled on first call and cached on disk; only in memory where no folder can be written."""
     try:
-        return njit(cache=True, **OPTIONS)(function)
+        return njit(cache=True, nogil=True, fastmath=SAFE_MATH, error_model="numpy")(function)
     except RuntimeError:
-        return njit(**OPTIONS)(function)
+        return njit(nogil=True, fastmath=SAFE_MATH, error_model="numpy")(function)
 
 
 def widened(x):

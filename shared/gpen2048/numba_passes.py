@@ -1,4 +1,4 @@
-"""The passes of `passes.py` on the CPU, each one walk over memory by compiled loops on as many threads as PyTorch uses."""
+"""The passes of `passes.py` on the CPU: compiled loops, one walk over memory each, on as many threads as PyTorch."""
 
 from __future__ import annotations
 
@@ -96,10 +96,10 @@ def _run(count: int, kernel: Callable[..., None], *arguments: object) -> None:
     """The kernel over 0 to `count`, divided among threads."""
     threads = torch.get_num_threads()
     chunks = min(count, threads * CHUNKS)
-    bounds = [count * number // chunks for number in range(chunks + 1)]
     if threads == 1:
         kernel(*arguments, 0, count)
         return
     pool = _threads(threads)
-    for done in [pool.submit(kernel, *arguments, a, b) for a, b in zip(bounds, bounds[1:])]:
+    parts = [(count * number // chunks, count * (number + 1) // chunks) for number in range(chunks)]
+    for done in [pool.submit(kernel, *arguments, a, b) for a, b in parts]:
         done.result()
