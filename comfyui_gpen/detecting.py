@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..shared.gpen2048 import RestoreOptions
 from .boxes import Box, bounding_boxes, box_mask, numbered
 from .frames import Batch, Frames
 from .host import FaceProgress, interruptible, loaded
@@ -12,7 +11,7 @@ from .model import GpenModel
 from .restoring import DETECTOR_BYTES
 
 
-def detect(model: GpenModel, frames: Frames, options: RestoreOptions) -> tuple[list[list[Box]], Tensor, Tensor]:
+def detect(model: GpenModel, frames: Frames, threshold: float) -> tuple[list[list[Box]], Tensor, Tensor]:
     """The boxes of each frame, frames with numbered boxes (B, H, W, 3), and the boxes' insides (B, H, W)."""
     detector = model.require_detector()
     progress = FaceProgress(len(frames))
@@ -22,7 +21,7 @@ def detect(model: GpenModel, frames: Frames, options: RestoreOptions) -> tuple[l
         for number in range(len(frames)):
             progress.frame(number)
             pixels = frames.picture(number, device).pixels
-            faces = [face for face in detector(pixels, options.threshold) if face.size >= options.min_face]
+            faces = detector(pixels, threshold)
             boxes.append(bounding_boxes(faces))
             previews.put(number, numbered(pixels, faces))
             masks.put(number, box_mask(faces, frames.size))

@@ -149,7 +149,7 @@ class GPENDetectFaces(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="Photos or frames; a batch of any length."),
                 GpenModelType.Input("gpen_model", tooltip="From Load GPEN; its detector is used."),
-                *option_widgets("threshold", "min_face"),
+                *option_widgets("threshold"),
             ],
             outputs=[
                 BoundingBoxType.Output(
@@ -165,7 +165,7 @@ class GPENDetectFaces(io.ComfyNode):
         from .detecting import detect
         from .frames import Frames
 
-        return io.NodeOutput(*detect(gpen_model, Frames(image), read_options(widgets)))
+        return io.NodeOutput(*detect(gpen_model, Frames(image), read_options(widgets).threshold))
 
 
 class GPENRestoreCrop(io.ComfyNode):
