@@ -93,7 +93,7 @@ class Restoring:
         return max(steps) + CANVAS_BYTES * height * width * scale**2
 
     def _look_ahead(self, restorer: FaceRestorer, device: torch.device) -> tuple[dict[int, Chosen], float | None]:
-        """Faces and scale of the whole batch, where they are needed first: its frames share one size, even at "auto"."""
+        """Faces and scale of the whole batch where they are needed first: its frames share one size, even at "auto"."""
         if self.options.scale != "auto" or len(self.frames) == 1:
             return {}, None
         known: dict[int, Chosen] = {}
