@@ -9,7 +9,16 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..shared.gpen2048 import InvalidOptionError, RestoreOptions
 from . import folders
-from .schema import CATEGORY, BoundingBoxType, GpenModelType, mark_advanced, node_schema, option_widgets, read_options
+from .schema import (
+    CATEGORY,
+    BoundingBoxType,
+    GpenModelType,
+    boxes_input,
+    mark_advanced,
+    node_schema,
+    option_widgets,
+    read_options,
+)
 
 
 class GPENLoader(io.ComfyNode):
@@ -90,9 +99,7 @@ class GPENRestoreFaces(io.ComfyNode):
                 io.UpscaleModel.Input(
                     "upscale_model", optional=True, tooltip="Enlarges the picture behind the faces when scale is not 1."
                 ),
-                BoundingBoxType.Input(
-                    "bboxes", optional=True, tooltip="Restores only faces whose centre lies in one of these boxes."
-                ),
+                boxes_input("bboxes", "Restores only faces whose centre lies in one of these boxes."),
             ],
             outputs=[
                 io.Image.Output(id="restored_image", display_name="image", tooltip="The photos with restored faces."),

@@ -60,6 +60,13 @@ def mark_advanced(widget: Any) -> None:
     widget.extra_dict = {**widget.extra_dict, "advanced": True}
 
 
+def boxes_input(name: str, tooltip: str) -> Any:
+    """A wire for boxes; ComfyUI's newer front ends would show a widget, whose box then counts as one that was given."""
+    wire = BoundingBoxType.Input(name, optional=True, tooltip=tooltip)
+    wire.extra_dict = {**wire.extra_dict, "forceInput": True}
+    return wire
+
+
 def _value(info: OptionInfo, value: Any) -> Any:
     """A choice is shown by its spelling."""
     return next((choice for choice in info.choices if str(choice) == value), value)

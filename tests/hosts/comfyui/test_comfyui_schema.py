@@ -56,6 +56,11 @@ def test_widgets_are_the_options(nodes: dict[str, Any]) -> None:
             assert (widget.more["min"], widget.more["max"]) == (info.minimum, info.maximum)
 
 
+def test_boxes_are_a_wire_and_no_widget(nodes: dict[str, Any]) -> None:
+    (boxes,) = [end for end in nodes["GPENRestoreFaces"].define_schema().inputs if end.id == "bboxes"]
+    assert boxes.optional and boxes.extra_dict["forceInput"]
+
+
 def test_widget_values_become_options(pack: Any) -> None:
     read_options = pack("comfyui_gpen.schema").read_options
     options = read_options({"scale": "2", "mask_kind": "parse", "select": "0,2", "strength": 1.0})
