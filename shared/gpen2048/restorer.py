@@ -152,7 +152,7 @@ class FaceRestorer:
         after = (result.float() / 2 + 0.5).clamp_(0, 1)
         if options.colour == "original-chroma":
             after = original_chroma(before, after)
-        return after, getattr(self.network, "last_note", "")
+        return after, getattr(self.network, "last_note", None) or ""
 
     def _lay_back(
         self, canvas: Canvas, after: Tensor, to_canvas: Matrix, region: Region, options: RestoreOptions, stage: _Stage
