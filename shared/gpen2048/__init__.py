@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from .network import NetworkConfig
     from .options import OptionInfo, RestoreOptions, describe_options
     from .parsing import FaceParser, load_parser
-    from .restorer import FaceReport, FaceRestorer, Restoration
+    from .restoration import FaceReport, Restoration
+    from .restorer import FaceRestorer
 
 _HOMES = {
     "alignment": ("crop_transform", "face_template"),
@@ -51,7 +52,8 @@ _HOMES = {
     "network": ("NetworkConfig",),
     "options": ("OptionInfo", "RestoreOptions", "describe_options"),
     "parsing": ("FaceParser", "load_parser"),
-    "restorer": ("FaceReport", "FaceRestorer", "Restoration"),
+    "restoration": ("FaceReport", "Restoration"),
+    "restorer": ("FaceRestorer",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

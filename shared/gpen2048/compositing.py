@@ -72,6 +72,13 @@ def box_mask(to_crop: Matrix, crop_size: int, region: Region, feather: float, de
     return _ramp(u, feather) * _ramp(v, feather)
 
 
+def parsed_mask(parsed: Tensor, to_crop: Matrix, crop_size: int, region: Region) -> Tensor:
+    """A crop's own mask `parsed` (1, M, M) in [0, 1], at any resolution M, on the pixels of `region`: (h, w)."""
+    ratio = parsed.shape[-1] / crop_size
+    to_mask = to_crop * ratio + np.array([[0, 0, 1], [0, 0, 1]]) * (ratio - 1) / 2
+    return warp(parsed, shift_origin(to_mask, (region.left, region.top)), region.size)[0].clamp_(0, 1)
+
+
 def _ramp(position: Tensor, feather: float) -> Tensor:
     inside = 0.5 - (position - 0.5).abs()  # distance to the nearer edge
     t = ((inside - INSET) / feather).clamp(0, 1)

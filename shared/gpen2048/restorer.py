@@ -1,4 +1,4 @@
-"""GPEN's method on one page: find the faces, straighten each, restore it, lay it back.
+"""GPEN's method on one page: find the faces, straighten each, restore it, cut it out, lay it back.
 
 Yang et al., "GAN Prior Embedded Network for Blind Face Restoration in the Wild", CVPR 2021.
 """
@@ -6,66 +6,46 @@ Yang et al., "GAN Prior Embedded Network for Blind Face Restoration in the Wild"
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .alignment import Matrix, crop_face, crop_transform, density, enlarged
 from .colour import original_chroma
-from .compositing import Canvas, Region, box_mask, crop_region, union
+from .compositing import Canvas, Region, box_mask, crop_region, parsed_mask, union
 from .detection import FaceDetector
+from .enlarging import Background, enlarge
 from .errors import InvalidOptionError, WeightsNotFoundError
 from .faces import Face
 from .inference import Network
 from .options import RestoreOptions
 from .parsing import FaceParser
-from .resampling import lanczos_resize, shift_origin, warp
+from .restoration import FaceReport, Restoration
 from .selection import refusals
 
 MAX_AUTO_SCALE = 4.0
 Progress = Callable[[int, int, str], None]
-Background = Callable[[Tensor, tuple[int, int]], Tensor]
-
-
-@dataclass(frozen=True)
-class FaceReport:
-    """What was done to one found face. Box (4,), landmarks (5, 2) and size are in pixels of the input image."""
-
-    box: NDArray[np.float64]
-    landmarks: NDArray[np.float64]
-    score: float
-    size: float
-    restored: bool = False
-    reason: str = ""  # why not, when it was not restored
-    strength: float = 0.0
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Restoration:
-    """The result: `image` (3, H', W') and `mask` (H', W'), float32 in [0, 1] on the input's device.
-
-    `faces` has one report for each found face; `crops` the (before, after) pairs (3, S, S) of the restored ones, in the
-    same order, on the CPU; `scale` is how much larger than the input the image is.
-    """
-
-    image: Tensor
-    mask: Tensor
-    crops: list[tuple[Tensor, Tensor]] = field(default_factory=list[tuple[Tensor, Tensor]])
-    faces: list[FaceReport] = field(default_factory=list[FaceReport])
-    scale: float = 1.0
 
 
 class FaceRestorer:
-    """Restores faces with `network` that `detector` finds; `parser` is needed for the mask "parse" only."""
+    """Restores faces with `network` that `detector` finds; `parser` is needed for the mask "parse" only.
 
-    def __init__(self, network: Network, detector: FaceDetector | None = None, parser: FaceParser | None = None):
+    `batch` faces of a picture run through the network at once.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        detector: FaceDetector | None = None,
+        parser: FaceParser | None = None,
+        *,
+        batch: int = 1,
+    ):
         self.network = network
         self.detector = detector
         self.parser = parser
+        self.batch = max(1, batch)
 
     @torch.no_grad()
     def __call__(
@@ -90,13 +70,14 @@ class FaceRestorer:
         if faces is None:
             tell(0, 0, "finding faces")
             faces = self._find(image, options)
+        reasons = refusals(faces, options, (image.shape[1], image.shape[2]))
         reports = [
             FaceReport(face.box, face.landmarks, face.score, face.size, not reason, reason)
-            for face, reason in zip(faces, refusals(faces, options, (image.shape[1], image.shape[2])))
+            for face, reason in zip(faces, reasons)
         ]
         tell(0, 0, "preparing the picture")
         scale = self.output_scale(image, faces, options) if scale is None else scale
-        return self._restore(_enlarge(image, scale, background), image, options, reports, scale, tell)
+        return self._restore(image, enlarge(image, scale, background), scale, options, reports, tell)
 
     def output_scale(self, image: Tensor, faces: Sequence[Face], options: RestoreOptions) -> float:
         """How much `image` (3, H, W) with these `faces` is enlarged; 1 to 4."""
@@ -106,9 +87,6 @@ class FaceRestorer:
         restored = [face for face, reason in zip(faces, reasons) if not reason]
         return min(MAX_AUTO_SCALE, max([1.0, *(density(self._to_crop(face, options)) for face in restored)]))
 
-    def _to_crop(self, face: Face | FaceReport, options: RestoreOptions) -> Matrix:
-        return crop_transform(face.landmarks, self.network.config.size, options.template)
-
     def _find(self, image: Tensor, options: RestoreOptions) -> list[Face]:
         if self.detector is None:
             raise WeightsNotFoundError("no face detector was given and no faces; wanted one of the two")
@@ -116,59 +94,69 @@ class FaceRestorer:
 
     def _restore(
         self,
-        background: Tensor,
         image: Tensor,
+        background: Tensor,
+        scale: float,
         options: RestoreOptions,
         reports: list[FaceReport],
-        scale: float,
         tell: Progress,
     ) -> Restoration:
-        size = self.network.config.size
-        chosen = [number for number, report in enumerate(reports) if report.restored]
-        to_crops = [self._to_crop(reports[number], options) for number in chosen]
-        placed = [enlarged(to_crop, scale) for to_crop in to_crops]
-        regions = [crop_region(to_crop, size, _size(background)) for to_crop in placed]
-        canvas = Canvas(background, union(regions))
+        places = [self._place(report, background, scale, options) for report in reports if report.restored]
+        canvas = Canvas(background, union([place.region for place in places]))
         crops: list[tuple[Tensor, Tensor]] = []
-        for done, (number, to_crop, to_canvas, region) in enumerate(zip(chosen, to_crops, placed, regions)):
-            stage = _Stage(tell, done, len(chosen))
-            before = self._straighten(image, to_crop, stage)
-            after, note = self._restore_crop(before, options, stage)
-            self._lay_back(canvas, after, to_canvas, region, options, stage)
-            reports[number] = replace(reports[number], strength=options.strength, note=note)
-            if len(crops) < options.max_crops:
-                crops.append((before.cpu(), after.cpu()))
-        tell(len(chosen), len(chosen), "finishing the picture")
+        notes: list[str] = []
+        for done in range(0, len(places), self.batch):
+            group = places[done : done + self.batch]
+            stages = [_Stage(tell, done + number, len(places)) for number in range(len(group))]
+            before = torch.stack([self._straighten(image, place, stage) for place, stage in zip(group, stages)])
+            after = self._restore_crops(before, options, stages[0])
+            notes += [getattr(self.network, "last_note", None) or ""] * len(group)
+            for place, stage, crop in zip(group, stages, after):
+                self._lay_back(canvas, crop, place, options, stage)
+            crops += [(old.cpu(), new.cpu()) for old, new in zip(before, after[: options.max_crops - len(crops)])]
+        tell(len(places), len(places), "finishing the picture")
         picture, mask = canvas.finish()
-        return Restoration(picture, mask, crops, reports, scale)
+        return Restoration(picture, mask, crops, _with_notes(reports, notes, options.strength), scale)
 
-    def _straighten(self, image: Tensor, to_crop: Matrix, stage: _Stage) -> Tensor:
+    def _place(self, report: FaceReport, background: Tensor, scale: float, options: RestoreOptions) -> _Place:
+        to_crop = self._to_crop(report, options)
+        to_canvas = enlarged(to_crop, scale)
+        size = (background.shape[1], background.shape[2])
+        return _Place(to_crop, to_canvas, crop_region(to_canvas, self.network.config.size, size))
+
+    def _to_crop(self, face: Face | FaceReport, options: RestoreOptions) -> Matrix:
+        return crop_transform(face.landmarks, self.network.config.size, options.template)
+
+    def _straighten(self, image: Tensor, place: _Place, stage: _Stage) -> Tensor:
         stage("straightening")
-        return crop_face(image, to_crop, self.network.config.size).clamp_(0, 1)
+        return crop_face(image, place.to_crop, self.network.config.size).clamp_(0, 1)
 
-    def _restore_crop(self, before: Tensor, options: RestoreOptions, stage: _Stage) -> tuple[Tensor, str]:
+    def _restore_crops(self, before: Tensor, options: RestoreOptions, stage: _Stage) -> Tensor:
+        """(N, 3, S, S) in [0, 1] to the same."""
         stage("restoring")
-        result = self.network(before[None] * 2 - 1, on_stage=lambda: stage("restoring"))[0]
+        result = self.network(before * 2 - 1, on_stage=lambda: stage("restoring"))
         after = (result.float() / 2 + 0.5).clamp_(0, 1)
-        if options.colour == "original-chroma":
-            after = original_chroma(before, after)
-        return after, getattr(self.network, "last_note", None) or ""
+        return original_chroma(before, after) if options.colour == "original-chroma" else after
 
-    def _lay_back(
-        self, canvas: Canvas, after: Tensor, to_canvas: Matrix, region: Region, options: RestoreOptions, stage: _Stage
-    ) -> None:
+    def _lay_back(self, canvas: Canvas, crop: Tensor, place: _Place, options: RestoreOptions, stage: _Stage) -> None:
         stage("laying back")
-        mask = box_mask(to_canvas, after.shape[-1], region, options.feather, after.device)
+        mask = box_mask(place.to_canvas, crop.shape[-1], place.region, options.feather, crop.device)
         if options.mask == "parse":
-            mask = mask * self._parsed(after, to_canvas, region)
-        canvas.lay(after, to_canvas, mask, region, options.strength)
+            if self.parser is None:
+                raise InvalidOptionError(
+                    "mask is 'parse' without a ParseNet; wanted parsing_parsenet.pth, or mask 'box'"
+                )
+            mask *= parsed_mask(self.parser(crop[None]), place.to_canvas, crop.shape[-1], place.region)
+        canvas.lay(crop, place.to_canvas, mask, place.region, options.strength)
 
-    def _parsed(self, after: Tensor, to_canvas: Matrix, region: Region) -> Tensor:
-        if self.parser is None:
-            raise InvalidOptionError("mask is 'parse' without a ParseNet; wanted parsing_parsenet.pth, or mask 'box'")
-        parsed = self.parser(after[None])
-        to_mask = crop_to_mask(to_canvas, after.shape[-1], parsed.shape[-1])
-        return warp(parsed, shift_origin(to_mask, (region.left, region.top)), region.size)[0].clamp_(0, 1)
+
+@dataclass(frozen=True)
+class _Place:
+    """Where one face's crop lies: in the photo, and on the canvas."""
+
+    to_crop: Matrix
+    to_canvas: Matrix
+    region: Region
 
 
 @dataclass(frozen=True)
@@ -183,25 +171,9 @@ class _Stage:
         self.tell(self.done, self.total, f"face {self.done + 1} of {self.total}: {what}")
 
 
-def crop_to_mask(to_crop: Matrix, crop_size: int, mask_size: int) -> Matrix:
-    """`to_crop` for a mask of `mask_size` pixels that covers the crop of `crop_size`."""
-    ratio = mask_size / crop_size
-    return to_crop * ratio + np.array([[0, 0, 1], [0, 0, 1]]) * (ratio - 1) / 2
-
-
-def _enlarge(image: Tensor, scale: float, background: Tensor | Background | None) -> Tensor:
-    """The picture (3, H', W') that the faces are laid onto, on `image`'s device."""
-    size = (round(image.shape[1] * scale), round(image.shape[2] * scale))
-    if background is None or (size == _size(image) and not isinstance(background, Tensor)):
-        return lanczos_resize(image, scale, size).clamp_(0, 1) if scale != 1 else image
-    given = background if isinstance(background, Tensor) else background(image, size)
-    if given.shape != (3, *size) or given.dtype != torch.float32:
-        raise ValueError(f"background is {given.dtype} {tuple(given.shape)}; wanted torch.float32 {(3, *size)}")
-    return given.to(image.device)
-
-
-def _size(image: Tensor) -> tuple[int, int]:
-    return image.shape[-2], image.shape[-1]
+def _with_notes(reports: Sequence[FaceReport], notes: Sequence[str], strength: float) -> list[FaceReport]:
+    left = iter(notes)
+    return [replace(report, strength=strength, note=next(left)) if report.restored else report for report in reports]
 
 
 def _check_image(image: Tensor) -> None:

@@ -12,7 +12,8 @@ from gpen2048.faces import Face
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
 from gpen2048.options import RestoreOptions
-from gpen2048.restorer import FaceRestorer, Restoration
+from gpen2048.restoration import Restoration
+from gpen2048.restorer import FaceRestorer
 from PIL import Image
 from torch import Tensor, nn
 

@@ -155,6 +155,16 @@ def test_edges_of_size(tiny_passthrough: Network, portrait_face: Face) -> None:
     assert result.mask[:, 15900:].max() == 1
 
 
+@pytest.mark.parametrize("batch", [2, 29])
+def test_faces_run_in_batches_with_the_same_result(
+    tiny_passthrough: Network, group_photo: Tensor, group_faces: list[Face], batch: int
+) -> None:
+    one = FaceRestorer(tiny_passthrough)(group_photo, faces=group_faces)
+    many = FaceRestorer(tiny_passthrough, batch=batch)(group_photo, RestoreOptions(max_crops=5), faces=group_faces)
+    assert torch.allclose(one.image, many.image, atol=1e-5)
+    assert len(many.crops) == 5 and [report.strength for report in many.faces] == [0.8] * 29
+
+
 class HalfParser(nn.Module):
     """Calls the left half of a crop skin (class 1) and the rest background."""
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..options import RestoreOptions
-from ..restorer import Restoration
+from ..restoration import Restoration
 from .sources import Job
 
 

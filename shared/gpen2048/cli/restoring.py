@@ -18,7 +18,8 @@ from ..errors import GpenError, InvalidOptionError
 from ..faces import Face
 from ..images import Picture, read_image, write_image
 from ..options import RestoreOptions
-from ..restorer import FaceRestorer, Restoration
+from ..restoration import Restoration
+from ..restorer import FaceRestorer
 from .flags import add_option_flags, read_option_flags
 from .landmarks import read_landmarks
 from .loading import Equipment, add_equipment_flags, load_equipment

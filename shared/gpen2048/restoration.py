@@ -1,0 +1,38 @@
+"""What comes out of a restoration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FaceReport:
+    """What was done to one found face. Box (4,), landmarks (5, 2) and size are in pixels of the input image."""
+
+    box: NDArray[np.float64]
+    landmarks: NDArray[np.float64]
+    score: float
+    size: float
+    restored: bool = False
+    reason: str = ""  # why not, when it was not restored
+    strength: float = 0.0
+    note: str = ""  # what the network had to do differently than asked
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """The result: `image` (3, H', W') and `mask` (H', W'), float32 in [0, 1] on the input's device.
+
+    `faces` has one report for each found face; `crops` the (before, after) pairs (3, S, S) of the restored ones, in the
+    same order, on the CPU; `scale` is how much larger than the input the image is.
+    """
+
+    image: Tensor
+    mask: Tensor
+    crops: list[tuple[Tensor, Tensor]] = field(default_factory=list[tuple[Tensor, Tensor]])
+    faces: list[FaceReport] = field(default_factory=list[FaceReport])
+    scale: float = 1.0
