@@ -41,7 +41,10 @@ def _sized(pixels: Tensor, size: int) -> Tensor:
 
 
 def _memory_required(model: GpenModel, at_once: int) -> int:
-    return model.network.memory_required(at_once) + at_once * CROP_BYTES * model.network.config.size**2
+    return (
+        model.network.memory_required(at_once, model.patcher.load_device)
+        + at_once * CROP_BYTES * model.network.config.size**2
+    )
 
 
 def _at_once(model: GpenModel, crops: int) -> int:

@@ -15,6 +15,7 @@ from ..shared.gpen2048 import load_network as read_network
 from ..shared.gpen2048 import load_parser as read_parser
 from . import folders
 
+SCALING_BYTES = 2 << 30  # the 2048 network in fp32, weights (0.3 GB) and activations (1.4 GB)
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -53,11 +54,21 @@ def load_model(model_name: str, detector_name: str, precision: str) -> GpenModel
     """Reads the files into the offload device's memory. GpenError says what is wrong with a name or a file."""
     path = folders.require_network(model_name)
     detector_path = None if detector_name == folders.NO_DETECTOR else folders.require_detector(detector_name)
-    model = GpenModel(path, managed(read_network(path, dtype=choose_dtype(precision, mm.get_torch_device()))))
+    model = GpenModel(path, managed(_read_network(path, precision)))
     if detector_path is not None:
         model.detector = read_detector(detector_path)
         model.others["detector"] = managed(model.detector.network)
     return model
+
+
+def _read_network(path: Path, precision: str) -> Network:
+    """fp16 takes a pass in fp32 to choose its scales, which is done on the device that will compute."""
+    device = mm.get_torch_device()
+    dtype = choose_dtype(precision, device)
+    if dtype != torch.float16 or mm.is_device_cpu(device):
+        return read_network(path, dtype=dtype)
+    mm.free_memory(SCALING_BYTES, device)
+    return read_network(path, device=device, dtype=dtype)
 
 
 def managed(network: torch.nn.Module) -> ModelPatcher:

@@ -87,7 +87,7 @@ class Restoring:
         height, width = self.frames.size
         scale = MOST_AUTO_SCALE if self.options.scale == "auto" else int(self.options.scale)
         crops = CROP_BYTES * self.model.network.config.size**2
-        steps = [self.model.network.memory_required(1) + crops]
+        steps = [self.model.network.memory_required(1, self.model.patcher.load_device) + crops]
         steps += [DETECTOR_BYTES] if self.choice.needs_detector else []
         steps += [self.background.memory_required()] if self.background else []
         return max(steps) + CANVAS_BYTES * height * width * scale**2

@@ -90,7 +90,9 @@ class SparingNetwork:
         network.low_memory = True
         self._network, self._patcher = network, managed(network)
         wanted = [self._patcher, *self._companions]
-        mm.load_models_gpu(wanted, memory_required=network.memory_required(1), force_full_load=True)
+        mm.load_models_gpu(
+            wanted, memory_required=network.memory_required(1, self._patcher.load_device), force_full_load=True
+        )
 
     def _weight_dtype(self) -> torch.dtype:
         return next(self._network.parameters()).dtype

@@ -37,7 +37,8 @@ def load_network(
     if size is not None and config.size != size:
         raise CheckpointError(f"{path}: this is the {config.size} network; wanted the {size} network")
     check_state_dict(state, config, path)
-    return Network.from_state_dict(config, state, dtype=dtype).to(device)
+    there = {key: tensor.to(device) for key, tensor in state.items()}  # float16 takes a pass to choose its scales
+    return Network.from_state_dict(config, there, dtype=dtype).to(device)
 
 
 def read_state_dict(path: str | Path) -> StateDict:

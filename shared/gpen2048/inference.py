@@ -70,12 +70,16 @@ class Network(FoldedNetwork):
             self.last_note = self._run_soundly(x, image, on_stage or _nothing)
         return image.to(x.dtype)
 
-    def memory_required(self, batch: int = 1) -> int:
-        """Bytes of activations during a forward pass on the weights' device, output and kept memory included."""
+    def memory_required(self, batch: int = 1, device: torch.device | None = None) -> int:
+        """Bytes of activations during a forward pass on `device`, output and kept memory included.
+
+        `device` is the weights' own by default; a host asks before it moves them.
+        """
         weight = self.convolutions[0].weight
-        schedule = self._schedule(batch, weight.dtype, weight.device)
-        plain = isinstance(passes_for(weight.device, weight.dtype), TorchPasses)
-        return peak_bytes(schedule, planned=weight.device.type == "cpu", plain=plain)
+        device = device or weight.device
+        schedule = self._schedule(batch, weight.dtype, device)
+        plain = isinstance(passes_for(device, weight.dtype), TorchPasses)
+        return peak_bytes(schedule, planned=device.type == "cpu", plain=plain)
 
     def release(self) -> None:
         """Gives back the memory kept between calls."""

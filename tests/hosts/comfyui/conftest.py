@@ -51,7 +51,8 @@ def pack(host: Any) -> Iterator[Callable[[str], ModuleType]]:
     """Gives a module of the pack by its name, such as "comfyui_gpen.nodes"."""
     load_file(PACK, ROOT / "__init__.py")
     yield lambda name: importlib.import_module(f"{PACK}.{name}")
-    for name in [name for name in sys.modules if name == PACK or name.startswith(PACK + ".")]:
+    # The runtime below it knows no host, and stays: importing it takes a second.
+    for name in [name for name in sys.modules if name == PACK or name.startswith(f"{PACK}.comfyui_gpen")]:
         del sys.modules[name]
 
 

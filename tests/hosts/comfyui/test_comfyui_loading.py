@@ -81,3 +81,15 @@ def test_the_host_sees_every_model(model: Any) -> None:
     assert model.get_models() == []
     model.others["detector"] = "a patcher"
     assert model.get_models() == ["a patcher"]
+
+
+def test_a_missing_parser_is_named_when_it_is_wanted(host: Any, nodes: dict[str, Any], model: Any) -> None:
+    with pytest.raises(Exception, match=r"parsing_parsenet\.pth.*facedetection"):
+        nodes["GPENRestoreFaces"].execute(torch.zeros(1, 8, 8, 3), model, bboxes=[[]], mask_kind="parse")
+    assert not host.loads
+
+
+def test_no_detector_is_named_when_one_is_needed(nodes: dict[str, Any], model: Any) -> None:
+    for node in ("GPENRestoreFaces", "GPENDetectFaces"):
+        with pytest.raises(Exception, match="There is no face detector"):
+            nodes[node].execute(torch.zeros(1, 8, 8, 3), model)

@@ -80,7 +80,7 @@ class Exhausted(nn.Module):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return self._real[0](x, on_stage)
 
-    def memory_required(self, batch: int = 1) -> int:
+    def memory_required(self, batch: int = 1, device: Any = None) -> int:
         return batch
 
     def release(self) -> None:
