@@ -33,7 +33,7 @@ SHORT_HASH = 10  # digits, as the host shows of checkpoints
 log = logging.getLogger(__name__)
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818  no error: the user wants it
     """The user pressed Interrupt or Skip."""
 
 

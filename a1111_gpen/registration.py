@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from . import face_restoration, host, settings
 from .postprocessing import GpenPostprocessing
 

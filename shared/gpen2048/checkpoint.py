@@ -79,7 +79,7 @@ def _read_safetensors(path: Path) -> object:
 
 def _read_pickle(path: Path, *, zipped: bool) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped or None)
+        return torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped or None)  # torch 2.1: no Path
     except Exception as error:  # a damaged or hostile pickle can raise anything; none of it ran
         message = str(error)
         unsafe = re.search(r"GLOBAL ([\w.]+)|[Uu]nsupported (?:global|operand|class)[^\n]*?([\w.]+\.\w+)", message)
