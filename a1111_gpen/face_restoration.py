@@ -28,11 +28,11 @@ class GpenFaceRestoration:
         """`np_image` with restored faces; itself when the user stopped it or it failed."""
         result = attempt(
             self.name(),
-            lambda: EQUIPMENT.restore(pictures.from_rgb(np_image), settings.restorer_options(), self._choice()),
+            lambda: EQUIPMENT.restore(pictures.from_rgb(np_image), settings.restorer_options(), self.choice()),
         )
         return np_image if result is None else pictures.to_rgb(result.image)
 
-    def _choice(self) -> Choice:
+    def choice(self) -> Choice:
         if self.size == weights.MAIN_SIZE:
             return Choice(host.option("gpen_model", weights.AUTOMATIC))
         return Choice(size=self.size)

@@ -15,6 +15,7 @@ __all__ = [
     "Watch",
     "devices",
     "flag",
+    "known_hash",
     "mentions_word",
     "option",
     "queue_lock",
@@ -84,10 +85,26 @@ def weight_folders() -> list[Path]:
 
 
 def short_hash(path: Path) -> str | None:
-    """The beginning of the file's SHA-256, which the host remembers; None under --no-hashing."""
+    """The beginning of the file's SHA-256, which the host then remembers; None under --no-hashing."""
+    return _shortened(_hashes().sha256(str(path), _hash_title(path)))
+
+
+def known_hash(path: Path) -> str | None:
+    """As `short_hash`, if the host remembers it."""
+    return _shortened(_hashes().sha256_from_cache(str(path), _hash_title(path)))
+
+
+def _hashes() -> Any:
     from modules import hashes
 
-    sha256 = hashes.sha256(str(path), f"gpen/{path.name}")
+    return hashes
+
+
+def _hash_title(path: Path) -> str:
+    return f"gpen/{path.name}"
+
+
+def _shortened(sha256: str | None) -> str | None:
     return sha256[:SHORT_HASH] if sha256 else None
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from . import face_restoration, host, settings
+from . import api, face_restoration, generation, host, settings
+from .generation import GpenInfotext
 from .postprocessing import GpenPostprocessing
 
 
-def register() -> type[GpenPostprocessing]:
+def register() -> tuple[type[GpenPostprocessing], type[GpenInfotext]]:
     """Runs at the host's start and at every Reload UI, which forgets callbacks but not face restorers.
 
-    Gives the Extras script, which the host finds by its name in scripts/.
+    Gives the scripts that the host finds by their names in scripts/.
     """
     host.script_callbacks.on_ui_settings(settings.add_section)
+    host.script_callbacks.on_before_ui(generation.add_axis)
+    host.script_callbacks.on_app_started(api.add_routes)
     host.script_callbacks.on_script_unloaded(face_restoration.unregister)
     face_restoration.register()
-    return GpenPostprocessing
+    return GpenPostprocessing, GpenInfotext

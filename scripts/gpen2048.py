@@ -17,5 +17,5 @@ if ALIAS not in sys.modules:
     package.__path__ = [scripts.basedir()]
     sys.modules[ALIAS] = package
 
-# The host finds the Extras script among this file's names.
-GpenPostprocessing = importlib.import_module(f"{ALIAS}.a1111_gpen.registration").register()
+# The host finds the scripts for Extras and for txt2img and img2img among this file's names.
+GpenPostprocessing, GpenInfotext = importlib.import_module(f"{ALIAS}.a1111_gpen.registration").register()
