@@ -14,15 +14,19 @@ Result = TypeVar("Result")
 FOR_LESS_MEMORY = "choose precision fp16 in Settings > GPEN-2048, a smaller scale, or start with --use-cpu gpen"
 
 
-def attempt(name: str, restore: Callable[[], Result]) -> Result | None:
-    """What `restore` gives; None when the user stopped it, or when it failed, which the console then explains."""
+def attempt(name: str, restore: Callable[[], Result], place: str) -> Result | None:
+    """What `restore` gives; None when the user stopped it, or when it failed, which the console then explains.
+
+    `name` is what failed, `place` where in the host its options are.
+    """
     try:
         return restore()
     except host.Stopped:
         return None
     except Exception as error:
         expected = isinstance(error, (GpenError, OSError))
-        host.report(f"{name} left the picture as it is: {sentence(error)}", exc_info=not expected)
+        hint = f" ({place})" if isinstance(error, InvalidOptionError) else ""
+        host.report(f"{name} left the picture as it is: {sentence(error)}{hint}", exc_info=not expected)
         return None
 
 
@@ -31,6 +35,4 @@ def sentence(error: Exception) -> str:
     message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, (OutOfMemoryError, torch.cuda.OutOfMemoryError)):
         return f"{message}; {FOR_LESS_MEMORY}"
-    if isinstance(error, InvalidOptionError):
-        return f"{message} (Settings > GPEN-2048, or the Extras tab)"
     return message

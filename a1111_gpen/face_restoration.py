@@ -29,6 +29,7 @@ class GpenFaceRestoration:
         result = attempt(
             self.name(),
             lambda: EQUIPMENT.restore(pictures.from_rgb(np_image), settings.restorer_options(), self.choice()),
+            settings.PLACE,
         )
         return np_image if result is None else pictures.to_rgb(result.image)
 

@@ -38,7 +38,7 @@ class GpenPostprocessing(host.scripts_postprocessing.ScriptPostprocessing):
         if not enable:
             return
         choice = Choice(model or weights.AUTOMATIC)
-        if attempt(NAME, lambda: _restore(pp, choice, values)) is None:
+        if attempt(NAME, lambda: _restore(pp, choice, values), "Extras tab") is None:
             pp.info["GPEN"] = "picture left as it was"  # its reason, in the console, may name the user's folders
 
 

@@ -10,6 +10,7 @@ from ..shared.gpen2048 import OptionInfo, RestoreOptions
 from . import controls, device, host, weights
 
 SECTION = ("gpen2048", "GPEN-2048")
+PLACE = "Settings > GPEN-2048"
 CATEGORY = "postprocessing"
 SIZE_CHANGING = ("scale",)  # a face restorer keeps the size
 INFOTEXT = {"strength": "GPEN strength"}
