@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -68,18 +68,18 @@ def _looks_like_onnx(head: bytes) -> bool:
 
 
 def _read_safetensors(path: Path) -> object:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    import safetensors
+    import safetensors.torch
 
     try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not a whole safetensors file ({error})") from error
 
 
 def _read_pickle(path: Path, *, zipped: bool) -> object:
     try:
-        return torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped or None)  # torch 2.1: no Path
+        return torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped or None)
     except Exception as error:  # a damaged or hostile pickle can raise anything; none of it ran
         message = str(error)
         unsafe = re.search(r"GLOBAL ([\w.]+)|[Uu]nsupported (?:global|operand|class)[^\n]*?([\w.]+\.\w+)", message)
@@ -92,13 +92,8 @@ def _read_pickle(path: Path, *, zipped: bool) -> object:
 
 def _unwrap(loaded: object, path: Path) -> StateDict:
     """The dict of tensors in `loaded`, taken out of one known wrapping key, without DataParallel's "module." prefix."""
-    if isinstance(loaded, Mapping):
-        for wrapper in WRAPPERS:
-            inner: Any = loaded.get(wrapper)
-            if isinstance(inner, Mapping):
-                loaded = inner
-                break
-    entries: Mapping[Any, Any] = loaded if isinstance(loaded, Mapping) else {}
+    entries = _entries(loaded)
+    entries = next((_entries(entries[key]) for key in WRAPPERS if _entries(entries.get(key))), entries)
     state = {str(key): value for key, value in entries.items() if isinstance(value, Tensor)}
     if not state:
         raise CheckpointError(f"{path}: holds no named tensors but {type(loaded).__name__}; wanted a state dict")
@@ -106,6 +101,11 @@ def _unwrap(loaded: object, path: Path) -> StateDict:
         stray = next(str(key) for key, value in entries.items() if not isinstance(value, Tensor))
         raise CheckpointError(f"{path}: key {stray} holds no tensor; wanted tensors only")
     return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def _entries(value: object) -> Mapping[Any, Any]:
+    """`value` if it is a mapping, else an empty one."""
+    return cast("Mapping[Any, Any]", value) if isinstance(value, Mapping) else {}
 
 
 def network_config(state: Mapping[str, Tensor], path: str | Path) -> NetworkConfig:

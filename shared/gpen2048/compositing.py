@@ -46,13 +46,14 @@ def crop_region(to_crop: Matrix, crop_size: int, image_size: tuple[int, int]) ->
     corners = np.array([[x, y, 1] for x in edge for y in edge]).T
     x, y = invert(to_crop) @ corners
     height, width = image_size
-    left, top = max(0, math.floor(x.min())), max(0, math.floor(y.min()))
-    right, bottom = min(width, math.ceil(x.max()) + 1), min(height, math.ceil(y.max()) + 1)
-    return Region(left, top, max(left, right), max(top, bottom))
+    left, right = np.clip([math.floor(x.min()), math.ceil(x.max()) + 1], 0, width).tolist()
+    top, bottom = np.clip([math.floor(y.min()), math.ceil(y.max()) + 1], 0, height).tolist()
+    return Region(left, top, right, bottom)
 
 
 def union(regions: Sequence[Region]) -> Region:
-    """The smallest rectangle around all `regions`; an empty one for none."""
+    """The smallest rectangle around all `regions` that are not empty; an empty one for none."""
+    regions = [region for region in regions if 0 not in region.size]
     if not regions:
         return Region(0, 0, 0, 0)
     edges = np.array([(r.left, r.top, r.right, r.bottom) for r in regions])

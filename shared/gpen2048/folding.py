@@ -80,7 +80,7 @@ class StyledConvolution(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor, feature_gain: Tensor, up: bool, scale: float, dtype: torch.dtype):
         super().__init__()
-        norm = _power_of_two(torch.linalg.vector_norm(weight, dim=(1, 2, 3)))
+        norm = _power_of_two(weight.square().sum(dim=(1, 2, 3)).sqrt())
         weight = weight / norm[:, None, None, None]
         channels = len(weight)
         self.up = up

@@ -30,11 +30,12 @@ class LbpDetector:
 
     def __init__(self) -> None:
         try:
-            from skimage.data import lbp_frontal_face_cascade_filename
-            from skimage.feature import Cascade
+            import skimage.data
+            import skimage.feature
         except ImportError as error:
             raise WeightsNotFoundError("the lbp detector needs scikit-image: pip install scikit-image") from error
-        self._cascade: Any = Cascade(lbp_frontal_face_cascade_filename())
+        feature: Any = skimage.feature
+        self._cascade: Any = feature.Cascade(skimage.data.lbp_frontal_face_cascade_filename())
 
     def __call__(self, image: Tensor, threshold: float = 0.0) -> list[Face]:
         """The faces of `image` (3, H, W) float32 RGB in [0, 1], with score 1."""

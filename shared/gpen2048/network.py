@@ -10,6 +10,7 @@ Axes: N batch, O output channels, I input channels, k kernel, H height, W width.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -153,11 +154,10 @@ class ModulatedConv2d(nn.Module):
         return _grouped(F.conv2d, x, weight, padding=weight.shape[-1] // 2)
 
 
-def _grouped(convolution: object, x: Tensor, weight: Tensor, **options: int) -> Tensor:
+def _grouped(convolution: Callable[..., Tensor], x: Tensor, weight: Tensor, **options: int) -> Tensor:
     """Each image of the batch by its own weights [N..kk], as one convolution with N groups."""
     n, _, h, w = x.shape
-    assert callable(convolution)
-    y: Tensor = convolution(x.reshape(1, -1, h, w), weight.flatten(0, 1), groups=n, **options)
+    y = convolution(x.reshape(1, -1, h, w), weight.flatten(0, 1), groups=n, **options)
     return y.view(n, -1, *y.shape[-2:])
 
 

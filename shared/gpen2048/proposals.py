@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou, nms
 
 SAME_FACE = 0.4  # boxes that overlap (intersection over union) by more are one face (face_enhancement.py of GPEN)
 INSIDE = 0.8  # of two faces, one with this part of its area in the other's box, only the surer is a face
@@ -27,6 +26,8 @@ class Proposals(NamedTuple):
 
 def merge(parts: Sequence[Proposals]) -> Proposals:
     """All parts, float64 on the CPU, as one: each face once, surest first."""
+    from torchvision.ops import nms
+
     empty = Proposals(torch.empty(0, 4).double(), torch.empty(0, 5, 2).double(), torch.empty(0).double())
     found = Proposals(*(torch.cat(tensors) for tensors in zip(empty, *parts)))
     return found.take(nms(found.boxes, found.scores, SAME_FACE))
@@ -51,6 +52,8 @@ def vote(seen: Proposals, expected: Tensor, threshold: float) -> Proposals:
     mean varies far less with the face's size and place than the surest one. A score below `threshold` has no vote; the
     mean's score is the highest of its voters, zero without any.
     """
+    from torchvision.ops import box_iou
+
     overlaps = torch.stack([box_iou(boxes, box[None])[:, 0] for boxes, box in zip(seen.boxes, expected)])
     votes = torch.where((overlaps > SAME_FACE) & (seen.scores >= threshold), seen.scores, 0.0)
     total = votes.sum(dim=1)[:, None, None]

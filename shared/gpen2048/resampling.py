@@ -90,7 +90,7 @@ def _resample_axis(
     length = x.shape[axis]
     pieces: list[Tensor] = []
     for first in range(0, count, BLOCK):
-        positions = start + step * np.arange(first, min(first + BLOCK, count))
+        positions = start + step * np.arange(first, min(first + BLOCK, count), dtype=np.float64)
         index, weights = _spline_weights(positions, step, stretch) if spline else _weights(positions, stretch)
         if spline:
             chosen = reflect(index, length)
@@ -107,7 +107,8 @@ def _resample_axis(
 def _weights(positions: NDArray[np.float64], stretch: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Source indices that `positions` touch, and the (positions, indices) Lanczos weights, each row summing to one."""
     reach = LANCZOS_LOBES * stretch
-    index = np.arange(math.ceil(positions[0] - reach), math.floor(positions[-1] + reach) + 1)
+    first, last = math.ceil(positions[0] - reach), math.floor(positions[-1] + reach)
+    index = np.arange(first, last + 1, dtype=np.int64)
     distance = (positions[:, None] - index) / stretch
     weights = np.where(np.abs(distance) < LANCZOS_LOBES, np.sinc(distance) * np.sinc(distance / LANCZOS_LOBES), 0.0)
     return index, weights / weights.sum(axis=1, keepdims=True)

@@ -2,6 +2,9 @@
 
 J. Deng et al., "RetinaFace: Single-Shot Multi-Level Face Localisation in the Wild", CVPR 2020, in the version of
 biubug6/Pytorch_Retinaface, on which facexlib builds.
+
+Its pixels are counted from the image's corner, so that pixel centres lie at halves: its training mirrors x to W - x,
+and only so are the landmarks found in a mirrored photo those of the photo.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ def build_network(kind: str) -> nn.Module:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")  # facexlib says pretrained=False
         network = RetinaFace(network_name=KINDS[kind][0], device="cpu")
-    return cast(nn.Module, network).eval()
+    return cast(nn.Module, network).train(False)
 
 
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:

@@ -12,10 +12,7 @@ from .options import RestoreOptions
 
 def refusals(faces: Sequence[Face], options: RestoreOptions, image_size: tuple[int, int]) -> list[str]:
     """For each of `faces` in an image (H, W): why it is left as it is, or "" when it is to be restored."""
-    reasons = [
-        f"smaller than {options.min_face} px" if face.size < options.min_face else _not_selected(number, options)
-        for number, face in enumerate(faces)
-    ]
+    reasons = [_outside(face, image_size) or _unwanted(number, face, options) for number, face in enumerate(faces)]
     left = [number for number, reason in enumerate(reasons) if not reason]
     if options.select in ("largest", "centre"):
         _keep_first(1, left, _order(faces, options, image_size), reasons, f"not the {_word(options)} face")
@@ -27,7 +24,15 @@ def refusals(faces: Sequence[Face], options: RestoreOptions, image_size: tuple[i
     return reasons
 
 
-def _not_selected(number: int, options: RestoreOptions) -> str:
+def _outside(face: Face, image_size: tuple[int, int]) -> str:
+    height, width = image_size
+    left, top, right, bottom = face.box.tolist()
+    return "outside the picture" if right < 0 or bottom < 0 or left > width - 1 or top > height - 1 else ""
+
+
+def _unwanted(number: int, face: Face, options: RestoreOptions) -> str:
+    if face.size < options.min_face:
+        return f"smaller than {options.min_face} px"
     chosen = options.select
     return "not selected" if isinstance(chosen, tuple) and number not in chosen else ""
 

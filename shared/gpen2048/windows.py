@@ -45,14 +45,14 @@ class Window:
         return F.interpolate(part[None], size=self.shape, mode="bilinear", antialias=True)[0]
 
     def to_image(self, points: Tensor) -> Tensor:
-        """(…, 2) x, y in px as seen to px of the image; pixel centres at integers on both sides."""
+        """(…, 2) x, y in px as seen, counted from the view's corner, to px of the image, pixel centres at integers."""
         origin, factors = self._mapping(points)
-        return (points + 0.5) / factors - 0.5 + origin
+        return points / factors + origin - 0.5
 
     def from_image(self, points: Tensor) -> Tensor:
         """The inverse of `to_image`."""
         origin, factors = self._mapping(points)
-        return (points - origin + 0.5) * factors - 0.5
+        return (points + 0.5 - origin) * factors
 
     def _mapping(self, like: Tensor) -> tuple[Tensor, Tensor]:
         height, width = self.shape

@@ -29,8 +29,9 @@ def test_outside_the_crop_the_mask_is_zero() -> None:
 def test_regions() -> None:
     assert crop_region(AS_IT_IS, 50, (200, 100)) == Region(0, 0, 51, 51)
     beyond = np.array([[1.0, 0, 500], [0, 1, 0]])  # the crop lies left of the image
-    assert crop_region(beyond, 50, (200, 100)).size == (51, 0)
+    assert crop_region(beyond, 50, (200, 100)) == Region(0, 0, 0, 51)
     assert union([Region(3, 4, 5, 6), Region(1, 5, 4, 9)]) == Region(1, 4, 5, 9)
+    assert union([Region(3, 4, 5, 6), Region(0, 0, 0, 9)]) == Region(3, 4, 5, 6)
     assert union([]).size == (0, 0)
 
 

@@ -48,5 +48,6 @@ def test_everyone_else_is_told_why() -> None:
         "",
         "smaller than 16 px",
     ]
+    assert refusals([_face(290, 400, 50), _face(-90, 0, 50)], RestoreOptions(), IMAGE) == ["outside the picture"] * 2
     assert refusals(FACES, RestoreOptions(max_faces=1, select="0,1"), IMAGE)[2] == "not selected"
     assert refusals([], RestoreOptions(), IMAGE) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from ..options import OptionInfo, RestoreOptions, describe_options
@@ -33,12 +34,11 @@ def _shown() -> list[OptionInfo]:
     return [info for info in describe_options() if info.name not in HIDDEN]
 
 
-def _reader(info: OptionInfo) -> Any:
+def _reader(info: OptionInfo) -> Callable[[str], Any]:
     """Reads a choice by its spelling, a number as the default's type, anything else as text."""
-    if info.choices:
-        by_name = {str(choice): choice for choice in info.choices}
-        return lambda text: by_name.get(text, text)
-    return str if isinstance(info.default, str) else type(info.default)
+    by_name = {str(choice): choice for choice in info.choices}
+    kind: Any = type(info.default)
+    return lambda text: by_name.get(text, text) if info.choices else kind(text)
 
 
 def _range(info: OptionInfo) -> str:

@@ -21,6 +21,7 @@ from ..passthrough import passthrough_state_dict
 from ..restorer import FaceRestorer
 from ..weights import DETECTOR_STEMS, NETWORK_STEMS, PARSER_STEMS, default_folder, find_file, require_file
 
+DEMO_NETWORK = NetworkConfig(2048)
 DEMO_SHARPEN = 2.0
 
 
@@ -64,9 +65,10 @@ def _network(
 ) -> tuple[Network, str]:
     path = arguments.network or find_file(NETWORK_STEMS, folder)
     if path is None and arguments.demo:
-        config = NetworkConfig(2048)
-        network = Network.from_state_dict(config, passthrough_state_dict(config, DEMO_SHARPEN), dtype=dtype).to(device)
-        return network, "built-in sharpening pass-through at 2048 px: shows the whole pipeline, restores nothing"
+        state = passthrough_state_dict(DEMO_NETWORK, DEMO_SHARPEN)
+        network = Network.from_state_dict(DEMO_NETWORK, state, dtype=dtype).to(device)
+        what = f"built-in sharpening pass-through at {DEMO_NETWORK.size} px"
+        return network, f"{what}: shows the whole pipeline, restores nothing"
     path = path or require_file(NETWORK_STEMS, folder, "GPEN network", "--network FILE")
     network = load_network(path, device=device, dtype=dtype)
     return network, f"{path} (GPEN at {network.config.size} px)"

@@ -40,9 +40,9 @@ def save_state_dict(state: dict[str, Tensor], path: Path) -> None:
     partial = path.with_name(path.name + ".part")
     try:
         if path.suffix.lower() == ".safetensors":
-            from safetensors.torch import save_file
+            import safetensors.torch
 
-            save_file(state, partial)
+            safetensors.torch.save_file(state, partial)
         else:
             torch.save(state, partial)
         partial.replace(path)
