@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from ..shared.gpen2048 import (
     OutOfMemoryError,
     Restoration,
     RestoreOptions,
+    UnsupportedImageError,
     WeightsNotFoundError,
     read_image,
     write_image,
@@ -104,7 +104,10 @@ def _restore(request: Mapping[str, Any]) -> dict[str, Any]:
         source, target = Path(folder, "picture"), Path(folder, f"restored.{image_format}")
         source.write_bytes(data)
         started = time.perf_counter()
-        result = _restore_file(source, target, options, choice)
+        try:
+            result = _restore_file(source, target, options, choice)
+        except UnsupportedImageError as error:
+            raise UnsupportedImageError(_without_paths(error, source, target)) from error
         report = _report(result, choice, time.perf_counter() - started)
         return {
             "image": base64.b64encode(target.read_bytes()).decode("ascii"),
@@ -125,6 +128,11 @@ def _restore_file(source: Path, target: Path, options: RestoreOptions, choice: C
     return result
 
 
+def _without_paths(error: Exception, source: Path, target: Path) -> str:
+    """The message with the client's words for what lies in a temporary folder here."""
+    return str(error).replace(str(source), "image").replace(str(target), "result")
+
+
 def _image_bytes(image: Any) -> bytes:
     if isinstance(image, bytes):
         return image
@@ -132,7 +140,7 @@ def _image_bytes(image: Any) -> bytes:
         raise Refused(400, "no image: wanted it base64-encoded in the field image, or as a file in a form")
     try:
         return base64.b64decode(image.partition(",")[2] if image.startswith("data:") else image, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise Refused(400, f"image is not base64 ({error})") from error
 
 
