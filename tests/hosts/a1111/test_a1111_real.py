@@ -1,5 +1,7 @@
-"""A real webui, started for these tests: set A1111_DIR (a checkout), A1111_PYTHON (its interpreter; default: that of its
-venv), GPEN_DETECTOR (RetinaFace weights) and, for the Forge family, A1111_FLAGS. About two minutes.
+"""A real webui, started for these tests; about two minutes.
+
+Set A1111_DIR (a checkout), A1111_PYTHON (its interpreter; default: that of its venv), GPEN_DETECTOR (RetinaFace weights)
+and, for the Forge family, A1111_FLAGS.
 """
 
 from __future__ import annotations
