@@ -13,7 +13,7 @@ HIDDEN = ("max_crops",)  # nothing here shows the crops
 LABELS = {
     "strength": "Strength",
     "scale": "Scale",
-    "select": "Which faces",
+    "select": "Faces",
     "min_face": "Smallest face",
     "max_faces": "At most so many faces",
     "threshold": "Detection threshold",
@@ -40,7 +40,12 @@ def component(info: OptionInfo) -> tuple[Any, dict[str, Any]]:
         return gr.Radio, {"choices": [str(choice) for choice in info.choices]}
     if info.minimum is not None:
         return gr.Slider, {"minimum": info.minimum, "maximum": info.maximum, "step": info.step}
-    return gr.Dropdown, {"choices": list(SELECT_WORDS), "allow_custom_value": True}
+    return _open_dropdown, {"choices": list(SELECT_WORDS)}
+
+
+def _open_dropdown(**arguments: Any) -> Any:
+    """A menu one may also type into. The host hands a setting's arguments to Gradio 3's update, which lacks this one."""
+    return gr.Dropdown(allow_custom_value=True, **arguments)
 
 
 def shown_value(info: OptionInfo, value: Any) -> Any:

@@ -1,7 +1,7 @@
 """A real webui, started for these tests; about two minutes.
 
-Set A1111_DIR (a checkout), A1111_PYTHON (its interpreter; default: that of its venv), GPEN_DETECTOR (RetinaFace weights)
-and, for the Forge family, A1111_FLAGS.
+Set A1111_DIR (a checkout) and GPEN_DETECTOR (RetinaFace weights); A1111_PYTHON if the interpreter is not that of the
+checkout's venv, and A1111_FLAGS for the Forge family.
 """
 
 from __future__ import annotations

@@ -23,6 +23,15 @@ def test_the_section_has_every_setting_with_a_usable_default(host: Any) -> None:
     assert options_of_defaults == type(options_of_defaults)(max_crops=0)
 
 
+def test_settings_give_only_arguments_that_gradio_3_can_update(host: Any) -> None:
+    """The host passes them to the component and, at every page load, to its update()."""
+    for info in host.shared.opts.data_labels.values():
+        arguments = info.component_args() if callable(info.component_args) else info.component_args or {}
+        assert set(arguments) <= {"choices", "minimum", "maximum", "step"}
+        if info.component is not None:
+            info.component(label=info.label, value=info.default, **arguments)
+
+
 def test_menus_list_the_files_there_are(host: Any) -> None:
     labels = host.shared.opts.data_labels
     assert labels["gpen_model"].component_args()["choices"] == ["Automatic", "GPEN-BFR-64.pth"]
