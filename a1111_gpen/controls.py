@@ -44,7 +44,7 @@ def component(info: OptionInfo) -> tuple[Any, dict[str, Any]]:
 
 
 def _open_dropdown(**arguments: Any) -> Any:
-    """A menu one may also type into. The host hands a setting's arguments to Gradio 3's update, which lacks this one."""
+    """A menu one may also type into. The host hands settings' arguments to Gradio 3's update, which lacks this one."""
     return gr.Dropdown(allow_custom_value=True, **arguments)
 
 
