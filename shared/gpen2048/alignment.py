@@ -74,9 +74,9 @@ def fit_similarity(source: NDArray[np.floating[Any]], target: NDArray[np.float64
     """
     middle = source.mean(axis=0)
     z, w = (source - middle) @ [1, 1j], target @ [1, 1j]
-    z_mean, w_mean = complex(*middle.tolist()), w.mean()
-    spread = np.vdot(z, z).real
-    turn = np.vdot(z, w - w_mean) / spread if spread > 0 else 0j
+    z_mean, w_mean = complex(*middle.tolist()), complex(w.mean())
+    spread = float(np.sum(np.abs(z) ** 2))
+    turn = complex(np.sum(np.conj(z) * (w - w_mean))) / spread if spread > 0 else 0j
     if abs(turn) == 0:
         raise ValueError(f"no similarity fits landmarks {source.tolist()}: they do not spread out like a face")
     shift = w_mean - turn * z_mean
@@ -85,7 +85,7 @@ def fit_similarity(source: NDArray[np.floating[Any]], target: NDArray[np.float64
 
 def invert(matrix: Matrix) -> Matrix:
     """The (2, 3) inverse of a (2, 3) affine transform."""
-    linear = np.linalg.inv(matrix[:, :2])
+    linear = np.linalg.inv(matrix[:, :2]).astype(np.float64)
     return np.column_stack((linear, -linear @ matrix[:, 2]))
 
 

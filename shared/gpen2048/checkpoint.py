@@ -81,13 +81,19 @@ def _read_pickle(path: Path, *, zipped: bool) -> object:
     try:
         return torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped or None)
     except Exception as error:  # a damaged or hostile pickle can raise anything; none of it ran
-        message = str(error)
-        unsafe = re.search(r"GLOBAL ([\w.]+)|[Uu]nsupported (?:global|operand|class)[^\n]*?([\w.]+\.\w+)", message)
-        if unsafe:
-            found = unsafe.group(1) or unsafe.group(2)
-            raise CheckpointError(f"{path}: refused, the pickle wants to run code ({found})") from error
-        first_line = message.splitlines()[0] if message else type(error).__name__
-        raise CheckpointError(f"{path}: damaged or truncated, not a whole PyTorch file ({first_line})") from error
+        raise CheckpointError(f"{path}: {_pickle_fault(error)}") from error
+
+
+def _pickle_fault(error: Exception) -> str:
+    """In words; torch names what a pickle asked for in one of three ways, which differ from version to version."""
+    message = str(error)
+    asked = re.search(r"(?:GLOBAL|class) ([\w.]+)|operand (\d+)", message)
+    if asked and asked.group(1):
+        return f"refused, the pickle wants to run code ({asked.group(1)})"
+    if asked:
+        return f"refused, the pickle holds more than tensors (operation {asked.group(2)})"
+    first_line = message.splitlines()[0] if message else type(error).__name__
+    return f"damaged or truncated, not a whole PyTorch file ({first_line})"
 
 
 def _unwrap(loaded: object, path: Path) -> StateDict:

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .network import ACTIVATION_GAIN, EPSILON, LEAKY_SLOPE, MAPPING_LAYERS, MAPPING_LR, NetworkConfig
+from .convolution import activate, convolve
+from .network import ACTIVATION_GAIN, EPSILON, MAPPING_LAYERS, MAPPING_LR, NetworkConfig
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = (p.to(x.device, torch.float32) for p in (self.weight, self.bias))
         y = F.linear(x.float(), weight, bias)
-        return F.leaky_relu_(y, LEAKY_SLOPE) if self.activate else y
+        return activate(y) if self.activate else y
 
 
 class Constant(nn.Module):
@@ -80,7 +81,7 @@ class StyledConvolution(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor, feature_gain: Tensor, up: bool, scale: float, dtype: torch.dtype):
         super().__init__()
-        norm = _power_of_two(weight.square().sum(dim=(1, 2, 3)).sqrt())
+        norm = _power_of_two(torch.sqrt(weight.square().sum(dim=(1, 2, 3))))
         weight = weight / norm[:, None, None, None]
         channels = len(weight)
         self.up = up
@@ -129,30 +130,6 @@ class ToRGB(nn.Module):
         """(N, 3, 2C) and (3,)."""
         weight, bias = (p.to(style.device, torch.float32) for p in (self.weight, self.bias))
         return weight * style[:, None], bias
-
-
-def convolve(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int = 1,
-    padding: tuple[int, int] = (0, 0),
-    transposed: bool = False,
-) -> Tensor:
-    """Convolution in x's precision; float32 in between where the processor has no such convolution."""
-    dtype = x.dtype if x.device.type != "cpu" or _native(x.dtype) else torch.float32
-    weight = weight.to(x.device, dtype)
-    bias = None if bias is None else bias.to(x.device, dtype)
-    function = F.conv_transpose2d if transposed else F.conv2d
-    return function(x.to(dtype), weight, bias, stride=stride, padding=padding).to(x.dtype)
-
-
-def _native(dtype: torch.dtype) -> bool:
-    """Whether oneDNN convolves this type; float16 it would only convert back and forth."""
-    if dtype == torch.bfloat16:
-        supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-        return supported is not None and bool(supported())
-    return dtype == torch.float32
 
 
 def _power_of_two(x: Tensor) -> Tensor:

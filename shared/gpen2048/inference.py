@@ -13,14 +13,18 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor
 
+from .choice import passes_for
 from .folding import FoldedNetwork, Scales
-from .levels import Feature, Recomputed, grow, shrink, store
+from .levels import Feature, Recomputed, grow, shrink
+from .memory import peak_bytes
 from .network import SMALLEST, NetworkConfig
 from .passes import Passes, TorchPasses
+from .precision import ObservedPasses, fallbacks, is_sound, sample_image
 from .styles import DecoderLevel, decoder
 from .workspace import Schedule, Workspace
 
 STRIP_ROWS = 128  # of a level's output: temporaries of about 16 MB in float32 at every level
+LOW_MEMORY_ROWS = 64
 OnStage = Callable[[], None]
 
 
@@ -44,8 +48,15 @@ class Network(FoldedNetwork):
     def from_state_dict(
         cls, config: NetworkConfig, state: Mapping[str, Tensor], *, dtype: torch.dtype = torch.float32
     ) -> Network:
-        """Folds a complete state dict of the published layout; `dtype` is that of weights and stored activations."""
-        return cls(config, state, dtype, Scales.none(config))
+        """Folds a complete state dict of the published layout; `dtype` is that of weights and stored activations.
+
+        float16 takes one pass in float32 to choose its scales.
+        """
+        network = cls(config, state, torch.float32, Scales.none(config))
+        if dtype == torch.float32:
+            return network
+        scales = network._scales() if dtype == torch.float16 else Scales.none(config)
+        return cls(config, state, dtype, scales)
 
     def forward(self, x: Tensor, on_stage: OnStage | None = None) -> Tensor:
         """(N, 3, size, size) RGB in [-1, 1] in any floating dtype, on any device; the same comes back.
@@ -57,19 +68,24 @@ class Network(FoldedNetwork):
             raise ValueError(f"expected floating-point images (N, 3, {size}, {size}), got {x.dtype} {tuple(x.shape)}")
         image = _image(len(x), size, x.device)
         with torch.inference_mode(), _no_autocast(x.device):
-            self._run(x, image, self.convolutions[0].weight.dtype, on_stage or _nothing)
+            self.last_note = self._run_soundly(x, image, on_stage or _nothing)
         return image.to(x.dtype)
 
     def memory_required(self, batch: int = 1) -> int:
-        """Bytes of activations during a forward pass."""
-        return 0
+        """Bytes of activations during a forward pass on the weights' device, output and kept memory included."""
+        weight = self.convolutions[0].weight
+        schedule = self._schedule(batch, weight.dtype, weight.device)
+        plain = isinstance(passes_for(weight.device, weight.dtype), TorchPasses)
+        return peak_bytes(schedule, planned=weight.device.type == "cpu", plain=plain)
 
     def release(self) -> None:
         """Gives back the memory kept between calls."""
         self._kept.clear()
 
     def _schedule(self, batch: int, dtype: torch.dtype, device: torch.device) -> Schedule:
-        rows = STRIP_ROWS if self.low_memory or device.type == "cpu" else self.config.size
+        """Whole levels only where that saves launches and the passes have no temporaries of their own."""
+        whole = device.type == "cuda" and not isinstance(passes_for(device, dtype), TorchPasses)
+        rows = LOW_MEMORY_ROWS if self.low_memory else self.config.size if whole else STRIP_ROWS
         return Schedule(self.config, batch, dtype, rows, keep_first=not self.low_memory)
 
     @contextmanager
@@ -84,9 +100,28 @@ class Network(FoldedNetwork):
         finally:
             self._kept[:] = [kept]
 
-    def _run(self, x: Tensor, image: Tensor, dtype: torch.dtype, on_stage: OnStage) -> None:
+    def _run_soundly(self, x: Tensor, image: Tensor, on_stage: OnStage) -> str | None:
+        """Falls back to precisions of more range while the result is not finite or is flat; says so."""
+        asked, *others = fallbacks(self.convolutions[0].weight.dtype)
+        self._run(x, image, asked, on_stage, passes_for(x.device, asked))
+        used = asked
+        while others and not is_sound(image):
+            used = others.pop(0)
+            self._run(x, image, used, on_stage, passes_for(x.device, used))
+        return None if used == asked else f"{_name(asked)} gave no usable result; {_name(used)} was used"
+
+    def _scales(self) -> Scales:
+        """Scales for float16, from a float32 pass on a test image where the weights are."""
+        device = self.convolutions[0].weight.device
+        x = sample_image(self.config.size, device)
+        observed = ObservedPasses(passes_for(device, torch.float32))
+        with torch.inference_mode(), _no_autocast(device):
+            self._run(x, _image(1, self.config.size, device), torch.float32, _nothing, observed)
+        self.release()
+        return observed.scales(self.config)
+
+    def _run(self, x: Tensor, image: Tensor, dtype: torch.dtype, on_stage: OnStage, passes: Passes) -> None:
         with self._workspace(self._schedule(len(x), dtype, x.device), x.device) as workspace:
-            passes = TorchPasses()
             features = self._encode(x, workspace, passes, on_stage)
             constant, levels = decoder(self, features[-1].part(slice(None), 0, SMALLEST))
             self._decode(constant, levels, features, image, workspace, passes, on_stage)
@@ -95,10 +130,11 @@ class Network(FoldedNetwork):
         """Features from the full size down to 4x4."""
         schedule = workspace.schedule
         first, *layers = self.encoder_layers
-        feature: Feature = Recomputed(x, first, schedule.dtype)
-        if schedule.keep_first:
-            feature = store(feature, workspace.feature(self.config.size), schedule)
-        features: list[Feature] = [feature]
+        lazily = Recomputed(x, first, schedule.dtype)
+        kept = schedule.keep_first
+        features: list[Feature] = [
+            lazily.store(workspace.feature(self.config.size), schedule, passes) if kept else lazily
+        ]
         for layer, resolution in zip(layers, reversed(self.config.resolutions[:-1])):
             on_stage()
             features.append(shrink(features[-1], layer, workspace.feature(resolution), workspace, passes))
@@ -135,6 +171,10 @@ def _image(batch: int, size: int, device: torch.device) -> Tensor:
 
 def _nothing() -> None:
     pass
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _no_autocast(device: torch.device) -> AbstractContextManager[object]:

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .convolution import activate
 from .folding import Convolution
-from .network import LEAKY_SLOPE
 from .passes import Passes
 from .styles import DecoderLevel
 from .workspace import Schedule, Workspace
@@ -47,8 +47,17 @@ class Recomputed:
     dtype: torch.dtype
 
     def part(self, images: slice, a: int, b: int) -> Tensor:
+        return activate(self._linear(images, a, b))
+
+    def store(self, out: Tensor, schedule: Schedule, passes: Passes) -> Stored:
+        """Writes the whole feature to `out`."""
+        for images, a, b in strips(schedule, out.shape[2]):
+            passes.activate(self._linear(images, a, b), out[images, :, a:b])
+        return Stored(out)
+
+    def _linear(self, images: slice, a: int, b: int) -> Tensor:
         pixels = self.image[images, :, a:b].to(self.dtype).contiguous(memory_format=torch.channels_last)
-        return F.leaky_relu_(self.layer(pixels), LEAKY_SLOPE)
+        return self.layer(pixels)
 
 
 def strips(schedule: Schedule, resolution: int) -> Iterator[tuple[slice, int, int]]:
@@ -57,15 +66,8 @@ def strips(schedule: Schedule, resolution: int) -> Iterator[tuple[slice, int, in
         yield slice(None), 0, resolution
         return
     for n in range(schedule.batch):
-        for a in range(0, resolution, schedule.rows):
+        for a in range(0, resolution, schedule.rows):  # both are powers of two
             yield slice(n, n + 1), a, a + schedule.rows
-
-
-def store(feature: Feature, out: Tensor, schedule: Schedule) -> Stored:
-    """Writes a whole feature to `out`."""
-    for images, a, b in strips(schedule, out.shape[2]):
-        out[images, :, a:b] = feature.part(images, a, b)
-    return Stored(out)
 
 
 def shrink(feature: Feature, layer: Convolution, out: Tensor, workspace: Workspace, passes: Passes) -> Stored:
@@ -74,11 +76,10 @@ def shrink(feature: Feature, layer: Convolution, out: Tensor, workspace: Workspa
     for images, a, b in strips(workspace.schedule, out.shape[2]):
         first = max(2 * a - 2, 0)
         part = feature.part(images, first, min(2 * b + 2, size))
-        blurred = workspace.scratch((len(part), part.shape[1], 2 * (b - a) + 1, size + 1))
+        blurred = workspace.scratch(workspace.schedule.filtered_shape(out.shape[2]))
         passes.blur(part, 2 * a - 2 - first, blurred)
         del part
-        y = layer(blurred)
-        torch.ops.aten.leaky_relu.out(y, LEAKY_SLOPE, out=out[images, :, a:b])
+        passes.activate(layer(blurred), out[images, :, a:b])
     return Stored(out)
 
 
@@ -133,12 +134,12 @@ def _joined(
     x = level.up(below[0][images, :, source : b // 2 + 2])
     if b - a == size:
         below.clear()
-    joined = workspace.scratch((len(x), 2 * x.shape[1], b - a + 2, size))
+    joined = workspace.scratch(workspace.schedule.padded_shape(size))
     first, last = max(a - 1, 0), min(b + 1, size)
     if first == a:
         joined[:, :, 0] = 0
     if last == b:
         joined[:, :, -1] = 0
     inside = joined[:, :, first - a + 1 : last - a + 1]
-    passes.join(x, first - 1 - 2 * source, feature, level.up_constants, inside)
+    passes.join(x, first - 1 - 2 * source, feature, level.up_constants[images], inside)
     return joined

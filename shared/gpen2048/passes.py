@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .network import LEAKY_SLOPE, fir_kernel
+from .convolution import activate, convolve
+from .network import fir_kernel
 
 
 class Passes(Protocol):
@@ -21,6 +22,10 @@ class Passes(Protocol):
 
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         """FIR filter after padding the columns by 2: `out` is one column wider than `x`."""
+        ...
+
+    def activate(self, x: Tensor, out: Tensor) -> None:
+        """Leaky ReLU without gain; may overwrite `x`."""
         ...
 
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
@@ -53,6 +58,9 @@ class TorchPasses:
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         out.copy_(_filtered(x, top, out.shape[2], columns=2))
 
+    def activate(self, x: Tensor, out: Tensor) -> None:
+        out.copy_(activate(x))
+
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
         channels = x.shape[1]
         y = _filtered(x, top, out.shape[2], columns=1)
@@ -79,7 +87,7 @@ class TorchPasses:
             torch.add(enlarge(below, (row, row + image.shape[2])), bias[:, None, None], out=image)
         for number, half in enumerate(_activations(x, feature, constants)):
             span = slice(number * channels, (number + 1) * channels)
-            pixels = half.permute(0, 2, 3, 1).flatten(1, 2).float()
+            pixels = half.permute(0, 2, 3, 1).flatten(1, 2)
             contribution = torch.bmm(pixels, weight[:, :, span].transpose(1, 2))
             image.add_(contribution.view(len(half), *half.shape[2:], 3).permute(0, 3, 1, 2))
             if out is not None:
@@ -95,18 +103,19 @@ def _filtered(x: Tensor, top: int, rows: int, columns: int) -> Tensor:
         above = 0
     channels = x.shape[1]
     kernel = fir_kernel().to(x).expand(channels, 1, 4, 4)
-    return F.conv2d(x, kernel, padding=(above, columns), groups=channels)
+    return convolve(x, kernel, padding=(above, columns), groups=channels)
 
 
 def _activations(x: Tensor, feature: Tensor, constants: Tensor) -> tuple[Tensor, Tensor]:
-    """Overwrites x, not the feature."""
-    gain, bias, feature_gain, feature_bias = (row[:, :, None, None] for row in constants.to(x.dtype).unbind(1)[:4])
-    first = F.leaky_relu_(torch.addcmul(bias, x, gain, out=x), LEAKY_SLOPE)
-    return first, F.leaky_relu_(torch.addcmul(feature_bias, feature, feature_gain), LEAKY_SLOPE)
+    """Both halves in float32; overwrites x if that is float32, never the feature."""
+    gain, bias, feature_gain, feature_bias = (constants[:, row, :, None, None] for row in range(4))
+    first = torch.addcmul(bias, x, gain, out=x if x.dtype == torch.float32 else None)
+    second = torch.addcmul(feature_bias, feature, feature_gain)
+    return activate(first), activate(second)
 
 
 def _modulate(x: Tensor, modulation: Tensor, out: Tensor) -> None:
-    torch.mul(x, modulation.to(x.dtype)[:, :, None, None], out=out)
+    torch.mul(x, modulation[:, :, None, None], out=out)
 
 
 def enlarge(image: Tensor, rows: tuple[int, int]) -> Tensor:

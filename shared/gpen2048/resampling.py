@@ -5,7 +5,8 @@ Coordinates are pixels, x to the right, y down, pixel centres at integers.
 A warp runs in two steps. First a separable Lanczos pass brings the source to a grid about twice as dense as the coarser
 of source and output, low-pass filtered when the output is coarser; then each output pixel is interpolated there with a
 cubic B-spline. The dense grid keeps the signal in the range of frequencies where the spline is exact to a few per
-mille, and the low-pass is what prevents aliasing when a 2048 px crop is laid onto a 50 px face.
+mille, and the low-pass is what prevents aliasing when a 2048 px crop is laid onto a 50 px face. Where the source is
+enlarged much, as the crop of a small face is, a grid eight times as dense costs next to nothing and is read linearly.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 
 LANCZOS_LOBES = 3
 GRID_DENSITY = 2.0  # samples of the intermediate grid per pixel of the coarser of source and output
+LINEAR_DENSITY = 8.0  # the same where the output is at least so much denser than the source, and the grid read linearly
 # Low-pass cut-off when shrinking, in units of the output's Nyquist frequency: high enough to give a photo back
 # unblurred, low enough to leave nothing at twice that frequency (tests/unit/test_known_answers.py).
 PASS_BAND = 1.35
@@ -39,7 +41,7 @@ def lanczos_resize(image: Tensor, scale: float, size: tuple[int, int]) -> Tensor
         return image
     start, step = 0.5 / scale - 0.5, 1 / scale
     for axis, count in ((-2, size[0]), (-1, size[1])):
-        image = _resample_axis(image, axis, start, step, count, stretch=max(1.0, step), spline=False)
+        image = _resample_axis(image, axis, start, step, count, stretch=max(1.0, step))
     return image
 
 
@@ -65,7 +67,8 @@ def shift_origin(matrix: NDArray[np.float64], origin: tuple[int, int]) -> NDArra
 
 def _warp_strip(source: Tensor, matrix: NDArray[np.float64], size: tuple[int, int]) -> Tensor:
     pixel = math.sqrt(abs(np.linalg.det(matrix[:, :2])))  # source pixels per output pixel
-    step = max(1.0, pixel) / GRID_DENSITY
+    linear = pixel * LINEAR_DENSITY <= 1
+    step = max(1.0, pixel) / (LINEAR_DENSITY if linear else GRID_DENSITY)
     stretch = max(1.0, pixel / PASS_BAND)
     corners = matrix @ np.array([[0, size[1] - 1, 0, size[1] - 1], [0, 0, size[0] - 1, size[0] - 1], [1, 1, 1, 1]])
     # The spline reads one grid sample before and two after each position. Every strip's grid is part of one lattice.
@@ -73,26 +76,34 @@ def _warp_strip(source: Tensor, matrix: NDArray[np.float64], size: tuple[int, in
     counts = np.ceil((corners.max(axis=1) + 2 * step - low) / step).astype(int) + 1
     grid = source
     for axis, start, count in ((-2, low[1], counts[1]), (-1, low[0], counts[0])):
-        grid = _resample_axis(grid, axis, float(start), step, int(count), stretch, spline=True)
+        grid = _resample_axis(grid, axis, float(start), step, int(count), stretch, spline=not linear, reflected=True)
     to_grid = matrix / step
     to_grid[:, 2] -= low / step
-    return _spline_sample(grid, to_grid, size)
+    return _linear_sample(grid, to_grid, size) if linear else _spline_sample(grid, to_grid, size)
 
 
 def _resample_axis(
-    x: Tensor, axis: int, start: float, step: float, count: int, stretch: float, *, spline: bool
+    x: Tensor,
+    axis: int,
+    start: float,
+    step: float,
+    count: int,
+    stretch: float,
+    *,
+    spline: bool = False,
+    reflected: bool = False,
 ) -> Tensor:
     """`count` Lanczos-filtered samples of `x` (C, H, W) along `axis`, at start, start + step, …
 
-    `stretch` ≥ 1 widens the kernel into a low-pass. With `spline` the samples are B-spline coefficients, and the source
-    is continued by reflection; without, the kernel is renormalised at the border.
+    `stretch` ≥ 1 widens the kernel into a low-pass. With `spline` the samples are B-spline coefficients. Beyond its
+    border the source is `reflected`, or else the kernel is cut there and renormalised.
     """
     length = x.shape[axis]
     pieces: list[Tensor] = []
     for first in range(0, count, BLOCK):
         positions = start + step * np.arange(first, min(first + BLOCK, count), dtype=np.float64)
         index, weights = _spline_weights(positions, step, stretch) if spline else _weights(positions, stretch)
-        if spline:
+        if reflected:
             chosen = reflect(index, length)
         else:
             inside = (index >= 0) & (index < length)
@@ -133,23 +144,43 @@ def reflect(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
     return np.minimum(folded, 2 * length - 1 - folded)
 
 
+def _positions(matrix: NDArray[np.float64], size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """`matrix` @ (p, 1) of each pixel p of an image of `size`: x and y, each broadcastable to (*size)."""
+    rows = torch.arange(size[0], device=device, dtype=torch.float32)[:, None]
+    columns = torch.arange(size[1], device=device, dtype=torch.float32)
+    (a, b, tx), (c, d, ty) = matrix.tolist()
+    return a * columns + (b * rows + tx), c * columns + (d * rows + ty)
+
+
+def _linear_sample(grid: Tensor, matrix: NDArray[np.float64], size: tuple[int, int]) -> Tensor:
+    """`grid` (C, H, W) read linearly at `matrix` @ (p, 1) of each output pixel p: (C, *size)."""
+    x, y = _positions(matrix, size, grid.device)
+    return _read(grid, x * _unit(grid.shape[2]) - 1, y * _unit(grid.shape[1]) - 1)
+
+
+def _read(grid: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Linear interpolation of `grid` (C, H, W) at `x`, `y` (h, w), in grid_sample's [-1, 1]."""
+    at = torch.stack((x, y), dim=-1)[None]
+    return F.grid_sample(grid[None], at, mode="bilinear", padding_mode="border", align_corners=True)[0]
+
+
+def _unit(length: int) -> float:
+    """One pixel in grid_sample's coordinates, which run from -1 to 1 over `length` pixel centres."""
+    return 2 / max(length - 1, 1)
+
+
 def _spline_sample(grid: Tensor, matrix: NDArray[np.float64], size: tuple[int, int]) -> Tensor:
     """Cubic B-spline with coefficients `grid` (C, H, W) at `matrix` @ (p, 1) of each output pixel p: (C, *size).
 
     Sixteen taps as four bilinear reads: two neighbouring weights of one sign are one linear interpolation
     (Sigg and Hadwiger, GPU Gems 2, chapter 20).
     """
-    rows = torch.arange(size[0], device=grid.device, dtype=torch.float32)[:, None]
-    columns = torch.arange(size[1], device=grid.device, dtype=torch.float32)
-    (a, b, tx), (c, d, ty) = matrix.tolist()
-    x_reads = _linear_reads(a * columns + (b * rows + tx), grid.shape[2])
-    y_reads = _linear_reads(c * columns + (d * rows + ty), grid.shape[1])
+    x, y = _positions(matrix, size, grid.device)
+    x_reads, y_reads = _linear_reads(x, grid.shape[2]), _linear_reads(y, grid.shape[1])
     out = grid.new_zeros((grid.shape[0], *size))
     for y, y_weight in y_reads:
         for x, x_weight in x_reads:
-            at = torch.stack((x, y), dim=-1)[None]
-            read = F.grid_sample(grid[None], at, mode="bilinear", padding_mode="border", align_corners=True)[0]
-            out.addcmul_(read, x_weight * y_weight)
+            out.addcmul_(_read(grid, x, y), x_weight * y_weight)
     return out
 
 
@@ -160,6 +191,5 @@ def _linear_reads(position: Tensor, length: int) -> list[tuple[Tensor, Tensor]]:
     w0, w3 = (1 - t) ** 3 / 6, t**3 / 6
     right = w3 + (1 + 3 * t + 3 * t**2 - 3 * t**3) / 6
     left = 1 - right
-    unit = 2 / max(length - 1, 1)
     places = ((floor - w0 / left, left), (floor + 1 + w3 / right, right))
-    return [(place * unit - 1, weight) for place, weight in places]
+    return [(place * _unit(length) - 1, weight) for place, weight in places]

@@ -27,6 +27,7 @@ from .selection import refusals
 
 MAX_AUTO_SCALE = 4.0
 Progress = Callable[[int, int, str], None]
+Background = Callable[[Tensor, tuple[int, int]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,16 @@ class FaceRestorer:
         options: RestoreOptions = RestoreOptions(),  # noqa: B008  frozen, so safe to share
         *,
         faces: Sequence[Face] | None = None,
+        scale: float | None = None,
+        background: Tensor | Background | None = None,
         on_progress: Progress | None = None,
     ) -> Restoration:
         """Restores the faces of `image` (3, H, W), float32 RGB in [0, 1]; all work runs on its device.
 
-        `faces` replaces detection. `on_progress(done, total, what)` is told of every stage of every face, and whatever
-        it raises passes through. Pixels outside the mask are the input's own at scale 1, Lanczos-enlarged above.
+        `faces` replaces detection; `scale` replaces `options.scale` with any enlargement, such as the one that all
+        frames of a batch share. `on_progress(done, total, what)` is told of every stage of every face, and whatever it
+        raises passes through. Pixels outside the mask are the input's own at scale 1; above, they are `background`, the
+        enlarged picture (3, H', W') or what gives it for (image, (H', W')), by default a Lanczos enlargement.
         """
         _check_image(image)
         tell = on_progress or _silent
@@ -89,7 +94,20 @@ class FaceRestorer:
             FaceReport(face.box, face.landmarks, face.score, face.size, not reason, reason)
             for face, reason in zip(faces, refusals(faces, options, (image.shape[1], image.shape[2])))
         ]
-        return self._restore(image, options, reports, tell)
+        tell(0, 0, "preparing the picture")
+        scale = self.output_scale(image, faces, options) if scale is None else scale
+        return self._restore(_enlarge(image, scale, background), image, options, reports, scale, tell)
+
+    def output_scale(self, image: Tensor, faces: Sequence[Face], options: RestoreOptions) -> float:
+        """How much `image` (3, H, W) with these `faces` is enlarged; 1 to 4."""
+        if options.scale != "auto":
+            return float(options.scale)
+        reasons = refusals(faces, options, (image.shape[1], image.shape[2]))
+        restored = [face for face, reason in zip(faces, reasons) if not reason]
+        return min(MAX_AUTO_SCALE, max([1.0, *(density(self._to_crop(face, options)) for face in restored)]))
+
+    def _to_crop(self, face: Face | FaceReport, options: RestoreOptions) -> Matrix:
+        return crop_transform(face.landmarks, self.network.config.size, options.template)
 
     def _find(self, image: Tensor, options: RestoreOptions) -> list[Face]:
         if self.detector is None:
@@ -97,17 +115,19 @@ class FaceRestorer:
         return self.detector(image, options.threshold)
 
     def _restore(
-        self, image: Tensor, options: RestoreOptions, reports: list[FaceReport], tell: Progress
+        self,
+        background: Tensor,
+        image: Tensor,
+        options: RestoreOptions,
+        reports: list[FaceReport],
+        scale: float,
+        tell: Progress,
     ) -> Restoration:
         size = self.network.config.size
         chosen = [number for number, report in enumerate(reports) if report.restored]
-        to_crops = [crop_transform(reports[number].landmarks, size, options.template) for number in chosen]
-        scale = _output_scale(options, to_crops)
-        output_size = (round(image.shape[1] * scale), round(image.shape[2] * scale))
+        to_crops = [self._to_crop(reports[number], options) for number in chosen]
         placed = [enlarged(to_crop, scale) for to_crop in to_crops]
-        regions = [crop_region(to_crop, size, output_size) for to_crop in placed]
-        tell(0, len(chosen), "preparing the picture")
-        background = image if scale == 1 else lanczos_resize(image, scale, output_size).clamp_(0, 1)
+        regions = [crop_region(to_crop, size, _size(background)) for to_crop in placed]
         canvas = Canvas(background, union(regions))
         crops: list[tuple[Tensor, Tensor]] = []
         for done, (number, to_crop, to_canvas, region) in enumerate(zip(chosen, to_crops, placed, regions)):
@@ -132,7 +152,7 @@ class FaceRestorer:
         after = (result.float() / 2 + 0.5).clamp_(0, 1)
         if options.colour == "original-chroma":
             after = original_chroma(before, after)
-        return after, getattr(self.network, "last_note", "")
+        return after, getattr(self.network, "last_note", None) or ""
 
     def _lay_back(
         self, canvas: Canvas, after: Tensor, to_canvas: Matrix, region: Region, options: RestoreOptions, stage: _Stage
@@ -169,10 +189,19 @@ def crop_to_mask(to_crop: Matrix, crop_size: int, mask_size: int) -> Matrix:
     return to_crop * ratio + np.array([[0, 0, 1], [0, 0, 1]]) * (ratio - 1) / 2
 
 
-def _output_scale(options: RestoreOptions, to_crops: Sequence[Matrix]) -> float:
-    if options.scale != "auto":
-        return float(options.scale)
-    return min(MAX_AUTO_SCALE, max([1.0, *(density(to_crop) for to_crop in to_crops)]))
+def _enlarge(image: Tensor, scale: float, background: Tensor | Background | None) -> Tensor:
+    """The picture (3, H', W') that the faces are laid onto, on `image`'s device."""
+    size = (round(image.shape[1] * scale), round(image.shape[2] * scale))
+    if background is None or (size == _size(image) and not isinstance(background, Tensor)):
+        return lanczos_resize(image, scale, size).clamp_(0, 1) if scale != 1 else image
+    given = background if isinstance(background, Tensor) else background(image, size)
+    if given.shape != (3, *size) or given.dtype != torch.float32:
+        raise ValueError(f"background is {given.dtype} {tuple(given.shape)}; wanted torch.float32 {(3, *size)}")
+    return given.to(image.device)
+
+
+def _size(image: Tensor) -> tuple[int, int]:
+    return image.shape[-2], image.shape[-1]
 
 
 def _check_image(image: Tensor) -> None:

@@ -40,14 +40,25 @@ class Schedule:
         """A level's output, which is the next level's input."""
         return self.batch, 2 * self.config.channels(resolution), resolution, resolution
 
-    def scratch_bytes(self) -> int:
-        """The largest strip between two convolutions, with its margins of one row (decoder) or column (encoder)."""
-        return max(self._scratch(resolution) for resolution in self.config.resolutions)
+    def strip(self, resolution: int) -> tuple[int, int]:
+        """Images and rows of a level's output that are computed at once."""
+        return (1, self.rows) if self.in_strips(resolution) else (self.batch, resolution)
 
-    def _scratch(self, resolution: int) -> int:
-        whole = not self.in_strips(resolution)
-        images, rows = (self.batch, resolution) if whole else (1, self.rows)
-        return images * 2 * self.config.channels(resolution) * (rows + 2) * (resolution + 1) * self.dtype.itemsize
+    def filtered_shape(self, resolution: int) -> tuple[int, int, int, int]:
+        """The encoder's strip between filter and convolution, by the resolution that comes out."""
+        images, rows = self.strip(resolution)
+        source = 2 * resolution
+        return images, self.config.channels(source), 2 * rows + 1, source + 1
+
+    def padded_shape(self, resolution: int) -> tuple[int, int, int, int]:
+        """The decoder's strip between its two convolutions."""
+        images, rows = self.strip(resolution)
+        return images, 2 * self.config.channels(resolution), rows + 2, resolution
+
+    def size_of(self, *shapes: tuple[int, ...]) -> int:
+        """Bytes of all these tensors, each rounded up to whole cache lines."""
+        sizes = (torch.Size(shape).numel() * self.dtype.itemsize for shape in shapes)
+        return sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
 
 
 class Block:
@@ -66,20 +77,22 @@ class Block:
         for resolution in reversed(schedule.config.resolutions):
             self.features[resolution] = end
             if resolution < schedule.config.size or schedule.keep_first:
-                end += _bytes(schedule.feature_shape(resolution), schedule.dtype)
+                end += schedule.size_of(schedule.feature_shape(resolution))
             above[resolution] = end
         self._place_joined(above)
 
     def _place_joined(self, above: dict[int, int]) -> None:
         schedule = self.schedule
         inner = schedule.config.resolutions[:-1]  # the last level's output is the image
-        sizes = {r: _bytes(schedule.joined_shape(r), schedule.dtype) for r in inner}
+        sizes = {r: schedule.size_of(schedule.joined_shape(r)) for r in inner}
         pairs = [above[r] + sizes[r] + sizes.get(r // 2, 0) for r in inner]
         end = max([above[SMALLEST], *pairs])
         for distance, resolution in enumerate(reversed(inner)):
             self.joined[resolution] = above[resolution] if distance % 2 == 0 else end - sizes[resolution]
         self.scratch = end
-        self.total = end + schedule.scratch_bytes()
+        strips = [schedule.padded_shape(r) for r in schedule.config.resolutions[1:]]
+        strips += [schedule.filtered_shape(r) for r in inner]
+        self.total = end + max(schedule.size_of(shape) for shape in strips)
 
 
 class Workspace:
@@ -110,13 +123,5 @@ class Workspace:
         n, c, h, w = shape
         if offset is None:
             return torch.empty((n, h, w, c), dtype=self.schedule.dtype, device=self.device).permute(0, 3, 1, 2)
-        part = self._memory[offset : offset + _count(shape) * self.schedule.dtype.itemsize]
+        part = self._memory[offset : offset + n * c * h * w * self.schedule.dtype.itemsize]
         return part.view(self.schedule.dtype).view(n, h, w, c).permute(0, 3, 1, 2)
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    return torch.Size(shape).numel()
-
-
-def _bytes(shape: tuple[int, ...], dtype: torch.dtype) -> int:
-    return -(-_count(shape) * dtype.itemsize // ALIGNMENT) * ALIGNMENT

@@ -37,8 +37,8 @@ def _shown() -> list[OptionInfo]:
 def _reader(info: OptionInfo) -> Callable[[str], Any]:
     """Reads a choice by its spelling, a number as the default's type, anything else as text."""
     by_name = {str(choice): choice for choice in info.choices}
-    kind: Any = type(info.default)
-    return lambda text: by_name.get(text, text) if info.choices else kind(text)
+    number = float if isinstance(info.default, float) else int
+    return lambda text: by_name.get(text, text) if info.minimum is None else number(text)
 
 
 def _range(info: OptionInfo) -> str:

@@ -1,0 +1,53 @@
+# Two commands for a newcomer, each doing all its own set-up: make demo, make test.
+
+PYTHON ?= python3
+# The support floor's interpreter: the first Python 3.10 that runs.
+PYTHON310 ?= $(shell for p in python3.10 $$HOME/.pyenv/versions/3.10.*/bin/python; do \
+	$$p -c "" 2>/dev/null && echo $$p && break; done)
+# The ceiling's: the newest supported Python that runs.
+PYTHON313 ?= $(shell for p in python3.13 $$HOME/.pyenv/versions/3.13.*/bin/python $(PYTHON); do \
+	$$p -c "" 2>/dev/null && echo $$p && break; done)
+
+DEMO_PHOTO := tests/data/solvay-1927.png
+
+.PHONY: demo test check test-matrix test-floor test-ceiling benchmark clean
+
+demo: .venv/ready
+	.venv/bin/gpen2048 restore $(DEMO_PHOTO) -o demo/restored.png --scale 2 --demo \
+		--compare demo/before-and-after.png --report demo/report.json
+	@echo "Look at demo/before-and-after.png, demo/restored.png and demo/report.json."
+
+test: .venv/ready
+	.venv/bin/python -m pytest -q
+
+check: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/pyright --pythonpath .venv/bin/python
+
+test-matrix: test-floor test-ceiling
+
+test-floor: .venv-floor/ready
+	.venv-floor/bin/python -m pytest -q
+
+test-ceiling: .venv-ceiling/ready
+	.venv-ceiling/bin/python -m pytest -q
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[test,check]"
+	@touch $@
+
+.venv-floor/ready: pyproject.toml .ci/floor.txt
+	@test -n "$(PYTHON310)" || { echo "test-floor needs Python 3.10; name one with PYTHON310=..."; exit 1; }
+	$(PYTHON310) -m venv .venv-floor
+	.venv-floor/bin/python -m pip install -q --disable-pip-version-check -e ".[test]" -c .ci/floor.txt
+	@touch $@
+
+.venv-ceiling/ready: pyproject.toml
+	$(PYTHON313) -m venv .venv-ceiling
+	.venv-ceiling/bin/python -m pip install -q --disable-pip-version-check --upgrade -e ".[test]"
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-floor .venv-ceiling demo build shared/*.egg-info

@@ -1,0 +1,1 @@
+"""GPEN in ComfyUI."""

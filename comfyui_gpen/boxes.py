@@ -1,0 +1,113 @@
+"""Which faces are meant: ComfyUI's MASK and BOUNDING_BOX, and back from faces to boxes and a numbered picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ..shared.gpen2048 import Face, InvalidOptionError
+
+Box = dict[str, Any]
+COLOUR = (255, 220, 0)
+
+
+def bounding_boxes(faces: Sequence[Face]) -> list[Box]:
+    """One frame's faces as ComfyUI's boxes, with the landmarks beside so that nothing has to be found again."""
+    boxes: list[Box] = []
+    for face in faces:
+        x0, y0, x1, y1 = face.box.tolist()
+        place = {"x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0}
+        boxes.append({**place, "label": "face", "score": face.score, "landmarks": face.landmarks.tolist()})
+    return boxes
+
+
+def boxes_of_frame(bboxes: Any, number: int, frames: int) -> list[Box]:
+    """The boxes for one frame: of a list for each frame, of one list for all frames, or of a single box."""
+    if isinstance(bboxes, dict):
+        return [bboxes]
+    if not isinstance(bboxes, (list, tuple)):
+        raise InvalidOptionError(f"bboxes is {type(bboxes).__name__}; wanted boxes or one list of boxes per frame")
+    if all(isinstance(box, dict) for box in bboxes) and bboxes:
+        return list(bboxes)
+    if len(bboxes) not in (1, frames):
+        raise InvalidOptionError(f"bboxes are for {len(bboxes)} frames; the image has {frames}")
+    return list(bboxes[number if len(bboxes) == frames else 0])
+
+
+def faces_of_boxes(boxes: Sequence[Box]) -> list[Face] | None:
+    """The faces that the boxes describe, or None when a box has no landmarks and faces must be looked for."""
+    if not all(len(box.get("landmarks") or ()) == 5 for box in boxes):
+        return None
+    return [Face(_corners(box), box["landmarks"], box.get("score", 1.0)) for box in boxes]
+
+
+def in_boxes(face: Face, boxes: Sequence[Box]) -> bool:
+    """Whether the face's centre lies in one of the boxes."""
+    x, y = centre(face)
+    corners = [_corners(box) for box in boxes]
+    return any(x0 <= x <= x1 and y0 <= y <= y1 for x0, y0, x1, y1 in corners)
+
+
+def in_mask(face: Face, mask: Tensor, size: tuple[int, int]) -> bool:
+    """Whether the face's centre lies in `mask` (h, w), which covers an image of `size` (H, W)."""
+    x, y = centre(face)
+    column, row = int((x + 0.5) / size[1] * mask.shape[1]), int((y + 0.5) / size[0] * mask.shape[0])
+    inside = 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]
+    return inside and float(mask[row, column]) > 0.5
+
+
+def mask_of_frame(mask: Tensor, number: int, frames: int) -> Tensor:
+    """(h, w) for one frame of a MASK (B, h, w) or (h, w); one mask serves all frames."""
+    masks = mask.reshape(-1, *mask.shape[-2:])
+    if len(masks) not in (1, frames):
+        raise InvalidOptionError(f"mask is for {len(masks)} frames; the image has {frames}")
+    return masks[number if len(masks) == frames else 0]
+
+
+def centre(face: Face) -> tuple[float, float]:
+    x0, y0, x1, y1 = face.box.tolist()
+    return (x0 + x1) / 2, (y0 + y1) / 2
+
+
+def box_mask(faces: Sequence[Face], size: tuple[int, int]) -> Tensor:
+    """(H, W): 1 in the faces' boxes."""
+    mask = torch.zeros(size)
+    for face in faces:
+        x0, y0, x1, y1 = (max(0, round(edge)) for edge in face.box.tolist())
+        mask[y0 : y1 + 1, x0 : x1 + 1] = 1
+    return mask
+
+
+def numbered(pixels: Tensor, faces: Sequence[Face]) -> Tensor:
+    """`pixels` (3, H, W) with a box and a number at each face: (H, W, 3) on the CPU."""
+    picture = Image.fromarray(pixels.clamp(0, 1).mul(255).byte().movedim(0, -1).cpu().numpy())
+    draw = ImageDraw.Draw(picture)
+    line = max(1, round(max(picture.size) / 600))
+    font = _font(max(12, round(max(picture.size) / 60)))
+    for number, face in enumerate(faces):
+        x0, y0, x1, y1 = face.box.tolist()
+        draw.rectangle((x0, y0, x1, y1), outline=COLOUR, width=line)
+        label = draw.textbbox((x0, y1), str(number), font=font)
+        draw.rectangle((label[0] - line, label[1] - line, label[2] + line, label[3] + line), fill=COLOUR)
+        draw.text((x0, y1), str(number), fill=(0, 0, 0), font=font)
+    return torch.from_numpy(np.asarray(picture).copy()).float() / 255
+
+
+def _font(size: int) -> Any:
+    try:
+        return ImageFont.load_default(size)
+    except TypeError:  # Pillow before 10.1 has one size only
+        return ImageFont.load_default()
+
+
+def _corners(box: Box) -> list[float]:
+    try:
+        x, y, width, height = (float(box[key]) for key in ("x", "y", "width", "height"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidOptionError(f"a bounding box is {box}; wanted numbers x, y, width and height") from error
+    return [x, y, x + width, y + height]

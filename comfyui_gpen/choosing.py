@@ -1,0 +1,54 @@
+"""Which faces of a frame are to be restored, before the options choose among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..shared.gpen2048 import Face, FaceDetector
+from .boxes import boxes_of_frame, faces_of_boxes, in_boxes, in_mask, mask_of_frame
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The faces of one frame, and those left out with the reason."""
+
+    faces: list[Face]
+    refused: list[tuple[Face, str]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the wires `mask` and `bboxes` say, for `frames` frames of `size` (H, W)."""
+
+    frames: int
+    size: tuple[int, int]
+    mask: Tensor | None = None
+    bboxes: Any = None
+
+    @property
+    def needs_detector(self) -> bool:
+        """False when every box brings its landmarks along."""
+        return self.bboxes is None or any(self._described(number) is None for number in range(self.frames))
+
+    def of_frame(self, number: int, pixels: Tensor, detector: FaceDetector | None, threshold: float) -> Chosen:
+        """The faces meant in `pixels` (3, H, W): those of the boxes as they are, or those found."""
+        found = self._described(number) if self.bboxes is not None else None
+        if found is None:
+            assert detector is not None
+            found = detector(pixels, threshold)
+        reasons = [self._reason(face, number) for face in found]
+        faces = [face for face, reason in zip(found, reasons) if not reason]
+        return Chosen(faces, [(face, reason) for face, reason in zip(found, reasons) if reason])
+
+    def _described(self, number: int) -> list[Face] | None:
+        return faces_of_boxes(boxes_of_frame(self.bboxes, number, self.frames))
+
+    def _reason(self, face: Face, number: int) -> str:
+        if self.bboxes is not None and not in_boxes(face, boxes_of_frame(self.bboxes, number, self.frames)):
+            return "outside the bounding boxes"
+        if self.mask is not None and not in_mask(face, mask_of_frame(self.mask, number, self.frames), self.size):
+            return "outside the mask"
+        return ""

@@ -1,0 +1,29 @@
+"""Faces found and shown, without restoring them."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .boxes import Box, bounding_boxes, box_mask, numbered
+from .frames import Batch, Frames
+from .host import FaceProgress, interruptible, loaded
+from .model import GpenModel
+from .restoring import DETECTOR_BYTES
+
+
+def detect(model: GpenModel, frames: Frames, threshold: float) -> tuple[list[list[Box]], Tensor, Tensor]:
+    """The boxes of each frame, frames with numbered boxes (B, H, W, 3), and the boxes' insides (B, H, W)."""
+    detector = model.require_detector()
+    progress = FaceProgress(len(frames))
+    boxes: list[list[Box]] = []
+    previews, masks = Batch(len(frames)), Batch(len(frames))
+    with loaded([model.others["detector"]], DETECTOR_BYTES) as device, interruptible(detector.network):
+        for number in range(len(frames)):
+            progress.frame(number)
+            pixels = frames.picture(number, device).pixels
+            faces = detector(pixels, threshold)
+            boxes.append(bounding_boxes(faces))
+            previews.put(number, numbered(pixels, faces))
+            masks.put(number, box_mask(faces, frames.size))
+    progress.frame(len(frames))
+    return boxes, previews.frames, masks.frames

@@ -1,0 +1,104 @@
+"""Where ComfyUI's users keep the weight files, and what to tell them when one is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import folder_paths
+
+from ..shared.gpen2048 import WeightsNotFoundError
+
+# Keys and folders that facerestore_cf and ReActor use too, so that one download serves all.
+NETWORKS = "facerestore_models"
+DETECTORS = "facedetection_models"
+FOLDERS = {NETWORKS: "facerestore_models", DETECTORS: "facedetection"}
+SUFFIXES = (".pth", ".pt", ".safetensors")
+NO_DETECTOR = "none"
+
+DETECTOR_NAMES = ("detection_", "retinaface")
+PARSER_NAMES = ("parsing_parsenet", "parsenet-latest")
+OTHER_NAMES = (*DETECTOR_NAMES, *PARSER_NAMES, "parsing_", "gfpgan", "codeformer", "restoreformer", "yolov5")
+
+NETWORK_SOURCE = (
+    "pytorch_model-2048.pt of https://www.modelscope.cn/models/iic/cv_gpen_image-portrait-enhancement-hires, "
+    "saved as GPEN-BFR-2048.pt"
+)
+DETECTOR_SOURCE = "https://github.com/xinntao/facexlib/releases/download/v0.1.0/detection_Resnet50_Final.pth"
+PARSER_SOURCE = "https://github.com/xinntao/facexlib/releases/download/v0.2.2/parsing_parsenet.pth"
+
+
+def register() -> None:
+    """Makes the folders known. Other packs overwrite these keys, so this is called before each use."""
+    for key, folder in FOLDERS.items():
+        folder_paths.add_model_folder_path(key, str(Path(folder_paths.models_dir) / folder))
+        paths, suffixes = folder_paths.folder_names_and_paths[key]
+        if suffixes:  # an empty set means that every file is listed
+            folder_paths.folder_names_and_paths[key] = (paths, {*suffixes, *SUFFIXES})
+
+
+def network_files() -> list[str]:
+    """Names of what may be GPEN networks, the 2048 one first."""
+    names = [name for name in _files(NETWORKS) if not _stem(name).startswith(OTHER_NAMES)]
+    return sorted(names, key=lambda name: ("gpen" not in _stem(name), "2048" not in name, name))
+
+
+def detector_files() -> list[str]:
+    """Names of what may be RetinaFace detectors, the larger one first."""
+    names = {name for key in FOLDERS for name in _files(key) if _stem(name).startswith(DETECTOR_NAMES)}
+    return sorted(names, key=lambda name: ("resnet50" not in _stem(name), name))
+
+
+def parser_file() -> Path | None:
+    """The ParseNet file, if there is one."""
+    names = [name for key in FOLDERS for name in _files(key) if _stem(name).startswith(PARSER_NAMES)]
+    return _find(names[0]) if names else None
+
+
+def require_network(name: str) -> Path:
+    """The path of a network; WeightsNotFoundError says what to fetch and where to put it."""
+    path = _find(name, (NETWORKS,))
+    if path is None:
+        raise WeightsNotFoundError(_missing("GPEN network", name, NETWORKS, NETWORK_SOURCE))
+    return path
+
+
+def require_detector(name: str) -> Path:
+    """As `require_network`, for a detector."""
+    path = _find(name)
+    if path is None:
+        raise WeightsNotFoundError(_missing("face detector", name, DETECTORS, DETECTOR_SOURCE))
+    return path
+
+
+def require_parser() -> Path:
+    """As `require_network`, for ParseNet."""
+    path = parser_file()
+    if path is None:
+        raise WeightsNotFoundError(_missing("face parser", "parsing_parsenet.pth", DETECTORS, PARSER_SOURCE))
+    return path
+
+
+def no_detector() -> str:
+    """What to tell someone who needs a detector and has chosen none."""
+    return _missing("face detector", NO_DETECTOR, DETECTORS, DETECTOR_SOURCE)
+
+
+def _missing(what: str, name: str, key: str, source: str) -> str:
+    register()
+    folders = " or ".join(folder_paths.get_folder_paths(key))
+    return f"There is no {what} {name!r}. Fetch {source}, put it into {folders}, press R, and choose it in Load GPEN."
+
+
+def _files(key: str) -> list[str]:
+    register()
+    return [name for name in folder_paths.get_filename_list(key) if Path(name).suffix.lower() in SUFFIXES]
+
+
+def _find(name: str, keys: tuple[str, ...] = (DETECTORS, NETWORKS)) -> Path | None:
+    register()
+    found = [folder_paths.get_full_path(key, name) for key in keys]
+    return next((Path(path) for path in found if path), None)
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem.lower()

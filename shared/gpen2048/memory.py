@@ -1,0 +1,95 @@
+"""How much memory a forward pass needs, by walking through what is alive at each of its moments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from .workspace import Block, Schedule
+
+RGB = 3
+SCRATCH = 2  # oneDNN's transposed convolution takes about twice its result for itself (measured, torch 2.15, AVX-512)
+
+
+def peak_bytes(schedule: Schedule, *, planned: bool, plain: bool) -> int:
+    """Bytes of activations at the worst moment, output included.
+
+    `planned`: whole levels and strips lie in one `Block`. `plain`: the passes are PyTorch's, with their temporaries.
+    Of the convolutions' own scratch memory only the CPU's largest is included.
+    """
+    walk = _Walk(schedule, planned, plain)
+    size = schedule.config.size
+    output = schedule.batch * RGB * size**2 * torch.float32.itemsize
+    block = Block(schedule).total if planned else 0
+    return block + output + max((*walk.encoder(), *walk.decoder()))
+
+
+class _Walk:
+    """What is alive besides output and block."""
+
+    def __init__(self, schedule: Schedule, planned: bool, plain: bool):
+        self._schedule = schedule
+        self._planned = planned
+        self._plain = plain
+
+    def encoder(self) -> Iterator[int]:
+        config, size_of = self._schedule.config, self._schedule.size_of
+        if self._schedule.keep_first:
+            images, rows = self._schedule.strip(config.size)
+            first = (images, config.channels(config.size), rows, config.size)
+            yield self._features(config.size) + size_of(first, (images, RGB, rows, config.size))
+        for resolution in reversed(config.resolutions[:-1]):
+            images, rows = self._schedule.strip(resolution)
+            filtered = self._schedule.filtered_shape(resolution)
+            stored = self._features(resolution) + self._unplanned(filtered)
+            copies = 2 if self._plain else 0  # padded input and result of PyTorch's filter
+            part = self._recomputed(2 * resolution, min(2 * rows + 4, 2 * resolution), images)
+            yield stored + part + copies * size_of(filtered)
+            yield stored + size_of((images, config.channels(resolution), rows, resolution))
+
+    def decoder(self) -> Iterator[int]:
+        config, size_of = self._schedule.config, self._schedule.size_of
+        for resolution in config.resolutions[1:]:
+            channels = config.channels(resolution)
+            images, rows = self._schedule.strip(resolution)
+            padded = self._schedule.padded_shape(resolution)
+            raised = (images, channels, min(rows + 9, resolution + 1), resolution + 1)
+            half = (images, channels, rows + 2, resolution)
+            stored = self._features(resolution) + self._images_below(resolution)
+            stored += self._recomputed(resolution, min(rows + 2, resolution), images)
+            if resolution < config.size:
+                stored += self._unplanned(self._schedule.joined_shape(resolution))
+            below = self._unplanned(self._schedule.joined_shape(resolution // 2))
+            kept = below if self._schedule.in_strips(resolution) else 0
+            scratch = SCRATCH * size_of(raised) if self._planned and self._schedule.in_strips(resolution) else 0
+            yield stored + below + size_of(raised) + scratch
+            yield stored + kept + size_of(raised) + self._unplanned(padded) + self._activations(half, filtering=True)
+            yield stored + kept + size_of(half) + self._unplanned(padded)
+            yield stored + kept + size_of(half) + self._activations(half, filtering=False)
+
+    def _features(self, resolution: int) -> int:
+        """The encoder features from the full size down to this resolution."""
+        shapes = [self._schedule.feature_shape(r) for r in self._schedule.config.resolutions if r >= resolution]
+        return self._unplanned(*(shapes if self._schedule.keep_first else shapes[:-1]))
+
+    def _recomputed(self, resolution: int, rows: int, images: int) -> int:
+        if resolution < self._schedule.config.size or self._schedule.keep_first:
+            return 0
+        channels = self._schedule.config.channels(resolution) + RGB
+        return self._schedule.size_of((images, channels, rows, resolution))
+
+    def _images_below(self, resolution: int) -> int:
+        below = resolution // 2
+        return self._schedule.batch * RGB * below**2 * torch.float32.itemsize
+
+    def _activations(self, half: tuple[int, ...], filtering: bool) -> int:
+        """Temporaries of PyTorch's passes: one half in float32, or both and a copy; the filter's result."""
+        if not self._plain:
+            return 0
+        narrow = self._schedule.dtype != torch.float32
+        floats = torch.Size(half).numel() * torch.float32.itemsize
+        return floats * (3 if narrow else 1) + (self._schedule.size_of(half) if filtering else 0)
+
+    def _unplanned(self, *shapes: tuple[int, ...]) -> int:
+        return 0 if self._planned else self._schedule.size_of(*shapes)

@@ -1,0 +1,83 @@
+"""Load GPEN: finding files, telling what is missing, noticing what was replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+
+def test_files_are_offered_the_right_way(host: Any, nodes: dict[str, Any], network_file: Path) -> None:
+    for folder, names in {
+        "facerestore_models": ("GFPGANv1.4.pth", "codeformer.pth", "GPEN-BFR-2048.pth", "notes.txt", "other.pth"),
+        "facedetection": ("detection_Resnet50_Final.pth", "parsing_parsenet.pth", "yolov5l-face.pth"),
+    }.items():
+        for name in names:
+            (host.models / folder / name).touch()
+    network, detector, _ = nodes["GPENLoader"].define_schema().inputs
+    assert network.more["options"] == ["GPEN-BFR-2048.pth", "GPEN-BFR-64.pth", "other.pth"]
+    assert detector.more["options"] == ["detection_Resnet50_Final.pth", "none"]
+
+
+def test_folders_survive_other_packs_and_the_users_own(host: Any, nodes: dict[str, Any], tmp_path: Path) -> None:
+    own = tmp_path / "elsewhere"
+    own.mkdir()
+    (own / "GPEN-mine.safetensors").touch()
+    host.paths["facerestore_models"] = ([str(own)], {".ckpt"})  # what another pack, or extra_model_paths.yaml, left
+    assert nodes["GPENLoader"].define_schema().inputs[0].more["options"] == ["GPEN-mine.safetensors"]
+    paths, suffixes = host.paths["facerestore_models"]
+    assert paths == [str(own), str(host.models / "facerestore_models")] and ".ckpt" in suffixes
+
+
+def test_an_empty_set_of_suffixes_stays_empty(host: Any, nodes: dict[str, Any]) -> None:
+    host.paths["facerestore_models"] = ([], set())  # every file is listed for other packs
+    nodes["GPENLoader"].define_schema()
+    assert host.paths["facerestore_models"][1] == set()
+
+
+def test_what_is_missing_is_named_with_source_and_folder(host: Any, nodes: dict[str, Any], network_file: Path) -> None:
+    loader = nodes["GPENLoader"]
+    told = loader.validate_inputs("GPEN-BFR-2048.pth", "none")
+    assert "modelscope.cn" in told and str(host.models / "facerestore_models") in told
+    told = loader.validate_inputs(network_file.name, "detection_Resnet50_Final.pth")
+    assert "facexlib/releases" in told and str(host.models / "facedetection") in told
+    assert loader.validate_inputs(network_file.name, "none") is True
+    with pytest.raises(Exception, match="modelscope"):
+        loader.execute("GPEN-BFR-2048.pth", "none")
+
+
+def test_a_wrong_file_is_named(host: Any, nodes: dict[str, Any]) -> None:
+    path = host.models / "facerestore_models" / "GPEN-wrong.pth"
+    torch.save({"conv.weight": torch.zeros(2)}, path)
+    with pytest.raises(Exception, match=r"GPEN-wrong\.pth"):
+        nodes["GPENLoader"].execute(path.name, "none")
+
+
+def test_a_replaced_file_changes_the_fingerprint(nodes: dict[str, Any], network_file: Path) -> None:
+    fingerprint = nodes["GPENLoader"].fingerprint_inputs
+    before = fingerprint(network_file.name, "none")
+    assert isinstance(before, str) and before == fingerprint(network_file.name, "none", "fp16")
+    network_file.write_bytes(network_file.read_bytes() + b" ")
+    assert fingerprint(network_file.name, "none") != before
+
+
+def test_precision_follows_the_host_or_the_user(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = pack("comfyui_gpen.model")
+    cpu = torch.device("cpu")
+    assert model.choose_dtype("auto", cpu) == torch.float32
+    monkeypatch.setattr(model.mm, "should_use_bf16", lambda device: True)
+    assert model.choose_dtype("auto", cpu) == torch.bfloat16
+    monkeypatch.setattr(model.mm, "should_use_fp16", lambda device: True)
+    assert model.choose_dtype("auto", cpu) == torch.float16
+    assert model.choose_dtype("fp32", cpu) == torch.float32
+    with pytest.raises(ValueError, match="precision is 'fp7'"):
+        model.choose_dtype("fp7", cpu)
+
+
+def test_the_host_sees_every_model(model: Any) -> None:
+    assert model.patcher.model is model.network  # its cache looks for this name
+    assert model.get_models() == []
+    model.others["detector"] = "a patcher"
+    assert model.get_models() == ["a patcher"]

@@ -1,0 +1,191 @@
+"""Memory asked for once, interrupts obeyed, progress shown, and giving way when memory runs out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+
+def run(nodes: dict[str, Any], photos: Tensor, model: Any, bboxes: Any, **inputs: Any) -> Any:
+    return nodes["GPENRestoreFaces"].execute(photos, model, bboxes=bboxes, **inputs).args
+
+
+def test_memory_is_asked_for_once(host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any) -> None:
+    run(nodes, photos, model, bboxes)
+    (load,) = host.loads
+    assert load["models"] == [model.patcher] and load["full"]
+    assert load["memory"] >= model.network.memory_required(1)
+
+
+def test_no_activations_are_kept(nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any) -> None:
+    run(nodes, photos, model, bboxes)
+    assert not model.network._kept
+
+
+def test_interrupts_pass_through_at_every_check(
+    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any
+) -> None:
+    whole = run(nodes, photos, model, bboxes)[0]
+    host.interrupt_after = 10_000
+    run(nodes, photos, model, bboxes)
+    checks = 10_000 - host.interrupt_after
+    assert checks > 3 * 8  # several in each face's network pass
+    for after in range(0, checks, 5):
+        host.interrupt_after = after
+        with pytest.raises(BaseException) as stopped:
+            run(nodes, photos, model, bboxes)
+        assert type(stopped.value).__name__ == "Interrupted"
+        assert not model.network.low_memory and not model.network._kept
+    host.interrupt_after = -1
+    assert torch.equal(run(nodes, photos, model, bboxes)[0], whole)
+
+
+def test_the_detector_obeys_interrupts_and_is_left_as_it_was(host: Any, pack: Any) -> None:
+    manners, module = pack("comfyui_gpen.host"), nn.Identity()
+    host.interrupt_after = 1
+    with pytest.raises(BaseException) as stopped, manners.interruptible(module):
+        module(torch.zeros(1))
+        module(torch.zeros(1))
+    assert type(stopped.value).__name__ == "Interrupted" and not module._forward_pre_hooks
+
+
+def test_progress_never_goes_back_and_ends_full(
+    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any
+) -> None:
+    run(nodes, photos, model, bboxes)
+    values = [value for value, _, _ in host.progress]
+    assert values == sorted(values) and {total for _, total, _ in host.progress} == {3000}
+    assert values[-1] == 3000 and len(set(values)) > 3 * 8
+    previews = [preview for _, _, preview in host.progress if preview]
+    assert len(previews) == 3 and previews[0][0] == "JPEG" and previews[0][1].size == (512, 512)
+
+
+class Exhausted(nn.Module):
+    """Runs out of memory until it is asked for little enough."""
+
+    def __init__(self, network: Any, fits: Any):
+        super().__init__()
+        self.config, self._real, self._fits = network.config, [network], fits
+        self.low_memory, self.last_note = False, None
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor, on_stage: Any = None) -> Tensor:
+        if not self._fits(self, len(x)):
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return self._real[0](x, on_stage)
+
+    def memory_required(self, batch: int = 1) -> int:
+        return batch
+
+    def release(self) -> None:
+        self._real[0].release()
+
+
+def test_out_of_memory_first_takes_less_per_face(
+    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, caplog: Any
+) -> None:
+    whole = run(nodes, photos, model, bboxes)[0]
+    model.patcher.model = Exhausted(model.network, lambda network, batch: network.low_memory)
+    with caplog.at_level(logging.WARNING):
+        image, _, _, report = run(nodes, photos, model, bboxes)
+    assert torch.allclose(image, whole, atol=1e-5) and host.emptied == 1
+    assert "low-memory" in caplog.text
+    assert "low-memory" in json.loads(report)["frames"][0]["faces"][0]["note"]
+    assert not model.network.low_memory  # the next run starts afresh
+
+
+def test_then_half_precision(host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any) -> None:
+    model.patcher.model = Exhausted(model.network, lambda network, batch: False)
+    image, _, _, report = run(nodes, photos, model, bboxes)
+    note = json.loads(report)["frames"][0]["faces"][0]["note"]
+    assert "low-memory" in note and "half precision" in note
+    assert host.loads[-1]["models"][0].model.convolutions[0].weight.dtype == torch.bfloat16
+    assert (image - photos).abs().mean() < 0.1
+
+
+def test_at_last_the_hosts_own_error(
+    nodes: dict[str, Any], pack: Any, model: Any, photos: Tensor, bboxes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.patcher.model = Exhausted(model.network, lambda network, batch: False)
+    sparing = pack("comfyui_gpen.sparing")
+    read = sparing.load_network
+    monkeypatch.setattr(sparing, "load_network", lambda *a, **k: Exhausted(read(*a, **k), lambda *_: False).bfloat16())
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        run(nodes, photos, model, bboxes)
+
+
+def test_a_batch_of_crops_is_halved_until_it_fits(pack: Any, model: Any) -> None:
+    seen: list[int] = []
+
+    def fits(network: Any, batch: int) -> bool:
+        seen.append(batch)
+        return batch <= 2
+
+    crops = torch.rand(5, 3, 64, 64) * 2 - 1
+    whole = model.network(crops)
+    model.patcher.model = Exhausted(model.network, fits)
+    with pack("comfyui_gpen.sparing").SparingNetwork(model, lambda crop: None) as network:
+        assert torch.allclose(network(crops), whole, atol=1e-5)
+    assert seen == [5, 2, 2, 1]
+
+
+def test_another_error_is_not_taken_for_lack_of_memory(
+    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any
+) -> None:
+    def fail(network: Any, batch: int) -> bool:
+        raise RuntimeError("something else")
+
+    model.patcher.model = Exhausted(model.network, fail)
+    with pytest.raises(RuntimeError, match="something else"):
+        run(nodes, photos, model, bboxes)
+    assert host.emptied == 0
+
+
+class Doubler:
+    """An UPSCALE_MODEL of ComfyUI before it had patchers."""
+
+    scale = 2
+
+    def __init__(self) -> None:
+        self.model = nn.Identity()
+        self.devices: list[Any] = []
+
+    def to(self, device: Any) -> None:
+        self.devices.append(str(device))
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return torch.full((1, 3, image.shape[2] * 2, image.shape[3] * 2), 0.5)
+
+
+@pytest.mark.parametrize("scale", ["2", "4"])
+def test_the_upscale_model_makes_the_background(
+    nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, scale: str
+) -> None:
+    doubler = Doubler()
+    image, mask, *_ = run(nodes, photos, model, bboxes, upscale_model=doubler, scale=scale)
+    assert image.shape == (3, 90 * int(scale), 120 * int(scale), 3)
+    assert torch.allclose(image[mask == 0], torch.tensor(0.5)) and (mask == 0).any()
+    assert doubler.devices == ["cpu", "cpu"]
+
+
+def test_at_scale_one_the_upscale_model_rests(nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any) -> None:
+    doubler = Doubler()
+    run(nodes, photos, model, bboxes, upscale_model=doubler)
+    assert doubler.devices == []
+
+
+def test_weights_left_behind_are_fetched_and_returned(pack: Any) -> None:
+    manners = pack("comfyui_gpen.host")
+    module = nn.Linear(2, 2)
+    moves: list[str] = []
+    module.to = lambda device: moves.append(str(device))  # type: ignore[method-assign]  # watched, not moved
+    patcher = sys.modules["comfy.model_patcher"].ModelPatcher(module, torch.device("cuda"), torch.device("cpu"))
+    with manners.loaded([patcher], 0) as device:
+        assert device.type == "cuda" and moves == ["cuda"]
+    assert moves == ["cuda", "cpu"]

@@ -1,0 +1,142 @@
+"""Restore Faces: pixels, batches, choice of faces."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gpen2048 import Face, FaceRestorer, RestoreOptions, load_network, read_image
+from gpen2048.cli import main
+from torch import Tensor
+
+
+def restore(nodes: dict[str, Any], image: Tensor, model: Any, **inputs: Any) -> tuple[Tensor, Tensor, Any, Any]:
+    image, mask, faces, report = nodes["GPENRestoreFaces"].execute(image, model, **inputs).args
+    return image, mask, faces, json.loads(report)
+
+
+def test_every_frame_is_as_the_runtime_restores_it(
+    nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, network_file: Path
+) -> None:
+    before = photos.clone()
+    image, mask, faces, report = restore(nodes, photos, model, bboxes=bboxes)
+    restorer = FaceRestorer(load_network(network_file))
+    for number, boxes in enumerate(bboxes):
+        found = [Face([b["x"], b["y"], b["x"] + 40, b["y"] + 40], b["landmarks"]) for b in boxes]
+        wanted = restorer(photos[number].movedim(-1, 0).contiguous(), RestoreOptions(), faces=found)
+        assert torch.equal(image[number], wanted.image.movedim(0, -1))
+        assert torch.equal(mask[number], wanted.mask)
+    assert torch.equal(image[1], photos[1]) and mask[1].sum() == 0  # no face: unchanged
+    assert torch.equal(photos, before)
+    assert [tuple(face.shape) for face in faces] == [(1, 64, 64, 3)] * 3
+    assert [len(frame["faces"]) for frame in report["frames"]] == [2, 0, 1]
+    assert all(face["restored"] for frame in report["frames"] for face in frame["faces"])
+
+
+@pytest.mark.parametrize("scale", ["1", "2"])
+def test_pixels_equal_the_command_lines(
+    nodes: dict[str, Any], model: Any, photo_path: Path, network_file: Path, tmp_path: Path, scale: str
+) -> None:
+    landmarks = [[400, 220], [416, 219], [408, 229], [402, 238], [415, 237]]
+    (tmp_path / "faces.json").write_text(json.dumps([{"landmarks": landmarks, "box": [388, 200, 428, 250]}]))
+    output = tmp_path / "out.png"
+    arguments = ["--network", network_file, "--landmarks", tmp_path / "faces.json", "--scale", scale]
+    assert main([str(a) for a in ("restore", photo_path, "-o", output, *arguments, "--device", "cpu")]) == 0
+    photo = read_image(photo_path).pixels.movedim(0, -1)[None]
+    place = {"x": 388, "y": 200, "width": 40, "height": 50, "landmarks": landmarks}
+    image, *_ = restore(nodes, photo, model, bboxes=[[place]], scale=scale)
+    difference = (image[0] - read_image(output).pixels.movedim(0, -1)).abs().max()
+    assert difference <= 1 / 255
+    assert scale != "1" or not torch.equal(image, photo)
+
+
+def test_alpha_grey_and_half_precision(nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any) -> None:
+    alpha = torch.rand(3, 90, 120, 1)
+    image, *_ = restore(nodes, torch.cat((photos, alpha), dim=-1), model, bboxes=bboxes)
+    assert image.shape == (3, 90, 120, 4) and torch.equal(image[..., 3:], alpha)
+    image, *_ = restore(nodes, torch.cat((photos, alpha), dim=-1), model, bboxes=bboxes, scale="2")
+    assert image.shape == (3, 180, 240, 4)
+    image, *_ = restore(nodes, photos[..., :1], model, bboxes=bboxes)
+    assert image.shape == photos.shape
+    image, *_ = restore(nodes, photos.half(), model, bboxes=bboxes)
+    assert torch.equal(image[1].half(), photos[1].half())
+    with pytest.raises(Exception, match="wanted \\(frames"):
+        restore(nodes, photos[0], model, bboxes=bboxes)
+
+
+def test_auto_gives_all_frames_one_size(nodes: dict[str, Any], model: Any, photos: Tensor) -> None:
+    points = [[50, 40], [56, 40], [53, 44], [51, 47], [55, 47]]
+    small = {"x": 40.0, "y": 30.0, "width": 24.0, "height": 24.0, "landmarks": points}
+    image, _, _, report = restore(nodes, photos, model, bboxes=[[], [small], []], scale="auto")
+    scales = {frame["scale"] for frame in report["frames"]}
+    assert len(scales) == 1 and 1 < scales.pop() <= 4 and image.shape[1] > 90
+
+
+def test_mask_and_boxes_choose_faces(nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any) -> None:
+    mask = torch.zeros(1, 9, 12)
+    mask[:, :, :6] = 1  # the left half, at a tenth of the size
+    _, _, _, report = restore(nodes, photos, model, bboxes=bboxes, mask=mask)
+    told = [[(f["restored"], f["reason"]) for f in frame["faces"]] for frame in report["frames"]]
+    assert told == [[(True, ""), (False, "outside the mask")], [], [(False, "outside the mask")]]
+
+
+class Detector:
+    kind = "stand-in"
+
+    def __init__(self, *faces: Face):
+        self.faces = list(faces)
+        self.network = torch.nn.Identity()
+
+    def __call__(self, image: Tensor, threshold: float) -> list[Face]:
+        self.network(image)
+        return self.faces
+
+
+def test_foreign_boxes_choose_among_the_faces_found(
+    nodes: dict[str, Any], pack: Any, model: Any, photos: Tensor, bboxes: Any
+) -> None:
+    own = pack("shared.gpen2048").Face
+    found = [own([b["x"], b["y"], b["x"] + 40, b["y"] + 40], b["landmarks"]) for b in bboxes[0]]
+    model.detector = Detector(*found)
+    model.others["detector"] = pack("comfyui_gpen.model").managed(model.detector.network)
+    around = {"x": 60, "y": 10, "width": 60, "height": 70}
+    for given in (around, [around], [[around]]):
+        _, _, _, report = restore(nodes, photos[:1], model, bboxes=given)
+        assert [f["reason"] for f in report["frames"][0]["faces"]] == ["", "outside the bounding boxes"]
+    with pytest.raises(ValueError, match="for 2 frames; the image has 3"):
+        restore(nodes, photos, model, bboxes=[[around], []])
+
+
+def test_boxes_come_back_as_they_went(nodes: dict[str, Any], pack: Any, model: Any, photos: Tensor) -> None:
+    face = pack("shared.gpen2048").Face([10, 20, 50, 60], np.array([[22, 36], [38, 36], [30, 44], [24, 52], [36, 52]]))
+    model.detector = Detector(face)
+    model.others["detector"] = pack("comfyui_gpen.model").managed(model.detector.network)
+    boxes, preview, mask = nodes["GPENDetectFaces"].execute(photos, model).args
+    assert len(boxes) == 3 and boxes[0][0]["x"] == 10 and boxes[0][0]["width"] == 40
+    assert preview.shape == photos.shape and not torch.equal(preview, photos)
+    assert mask.shape == (3, 90, 120) and mask[0, 20:61, 10:51].all() and mask[0].sum() == 41 * 41
+    found, *_ = restore(nodes, photos, model)
+    again, *_ = restore(nodes, photos, model, bboxes=boxes)
+    assert torch.equal(found, again)
+
+
+def test_nothing_to_show_is_skipped(nodes: dict[str, Any], model: Any, photos: Tensor) -> None:
+    _, _, faces, _ = restore(nodes, photos, model, bboxes=[[], [], []])
+    assert type(faces).__name__ == "ExecutionBlocker"
+
+
+def test_crops_kept_are_bounded_over_the_batch(nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any) -> None:
+    _, _, faces, _ = restore(nodes, photos, model, bboxes=bboxes, max_crops=2)
+    assert len(faces) == 2
+
+
+def test_a_crop_is_restored_at_the_networks_size(nodes: dict[str, Any], model: Any) -> None:
+    crops = torch.rand(5, 64, 64, 3)
+    (image,) = nodes["GPENRestoreCrop"].execute(crops, model, strength=1.0).args
+    assert image.shape == (5, 64, 64, 3) and torch.allclose(image, crops, atol=1e-4)  # a pass-through network
+    (image,) = nodes["GPENRestoreCrop"].execute(torch.rand(1, 100, 80, 3), model).args
+    assert image.shape == (1, 64, 64, 3)

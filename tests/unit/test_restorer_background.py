@@ -1,0 +1,60 @@
+"""The enlarged picture behind the faces: whose it is, and how large."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from gpen2048 import FaceRestorer, RestoreOptions
+from gpen2048.faces import Face
+from gpen2048.inference import Network
+from torch import Tensor
+
+
+@pytest.fixture
+def photo() -> Tensor:
+    return torch.rand(3, 120, 100, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def face() -> Face:
+    return Face([30, 30, 70, 80], [[42, 50], [58, 50], [50, 60], [44, 68], [56, 68]])
+
+
+def test_outside_the_mask_the_background_given_is_kept(tiny_passthrough: Network, photo: Tensor, face: Face) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def paint(image: Tensor, size: tuple[int, int]) -> Tensor:
+        asked.append(size)
+        return torch.full((3, *size), 0.25)
+
+    for background in (paint, torch.full((3, 240, 200), 0.25)):
+        result = FaceRestorer(tiny_passthrough)(
+            photo, RestoreOptions(scale=2, strength=1), faces=[face], background=background
+        )
+        assert result.image.shape == (3, 240, 200)
+        assert (result.image[:, result.mask == 0] == 0.25).all() and (result.mask == 0).any()
+        assert not torch.allclose(result.image[:, result.mask == 1], torch.tensor(0.25))
+    assert asked == [(240, 200)]
+
+
+def test_at_scale_one_nothing_is_enlarged(tiny_passthrough: Network, photo: Tensor, face: Face) -> None:
+    def refuse(image: Tensor, size: tuple[int, int]) -> Tensor:
+        raise AssertionError("asked for a background at scale 1")
+
+    result = FaceRestorer(tiny_passthrough)(photo, faces=[face], background=refuse)
+    assert torch.equal(result.image[:, result.mask == 0], photo[:, result.mask == 0])
+
+
+def test_a_background_of_another_size_is_named(tiny_passthrough: Network, photo: Tensor, face: Face) -> None:
+    with pytest.raises(ValueError, match=r"\(3, 120, 100\); wanted torch.float32 \(3, 240, 200\)"):
+        FaceRestorer(tiny_passthrough)(photo, RestoreOptions(scale=2), faces=[face], background=photo)
+
+
+def test_a_scale_given_replaces_the_options(tiny_passthrough: Network, photo: Tensor, face: Face) -> None:
+    restorer = FaceRestorer(tiny_passthrough)
+    options = RestoreOptions(scale="auto")
+    small = Face(face.box, face.landmarks / 4)
+    scale = restorer.output_scale(photo, [small], options)
+    assert scale == restorer(photo, options, faces=[small]).scale > 1
+    assert restorer.output_scale(photo, [], options) == 1
+    assert restorer(photo, options, faces=[], scale=scale).image.shape[1:] == (round(120 * scale), round(100 * scale))
