@@ -48,17 +48,12 @@ class Equipment:
         where = device.working_device()
         with self._lock, torch.inference_mode(False), torch.no_grad(), host.Watch() as watch:
             restorer = self._restorer(options, choice, where)
-            try:
-                with device.room(_required(restorer, pixels, options), where):
+            with device.room(_required(restorer, pixels, options), where):
+                try:
                     _move(restorer, where)
                     return _on_cpu(restorer(pixels.to(where), options, on_progress=watch))
-            finally:
-                self._put_away(restorer)
-
-    def forget(self) -> None:
-        """Lets go of everything loaded."""
-        self._kept.clear()
-        host.devices.torch_gc()
+                finally:
+                    self._put_away(restorer, where)
 
     def _restorer(self, options: RestoreOptions, choice: Choice, where: torch.device) -> FaceRestorer:
         dtype = device.working_precision(where, host.option("gpen_precision", "automatic"))
@@ -81,12 +76,15 @@ class Equipment:
             self._kept[kind] = (key, _with_data(load()))
         return self._kept[kind][1]
 
-    def _put_away(self, restorer: FaceRestorer) -> None:
+    def _put_away(self, restorer: FaceRestorer, where: torch.device) -> None:
+        """Leaves the device as the settings say; memory of the forward pass stays only where it is plentiful."""
+        unload = host.option("face_restoration_unload", False)
+        if unload:
+            _move(restorer, torch.device("cpu"))
+        if unload or where.type != "cpu":
+            restorer.network.release()
         if host.option("gpen_unload", False):
             self._kept.clear()
-        elif host.option("face_restoration_unload", False):
-            _move(restorer, torch.device("cpu"))
-            restorer.network.release()
         host.devices.torch_gc()
 
 

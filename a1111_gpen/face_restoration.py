@@ -40,16 +40,14 @@ class GpenFaceRestoration:
 
 
 def register() -> None:
-    """Puts one restorer for each size into the host's list, once however often this runs; nothing on SD.Next."""
-    known = getattr(host.shared, "face_restorers", None)
-    if known is None:
-        return
+    """Puts one restorer for each size into the host's list, once however often this runs."""
     unregister()
+    known = host.shared.face_restorers
     taken = {restorer.name() for restorer in known}
     restorers = [GpenFaceRestoration(size) for size in weights.network_sizes()]
     known.extend(restorer for restorer in restorers if restorer.name() not in taken)
 
 
 def unregister() -> None:
-    known = getattr(host.shared, "face_restorers", [])
+    known = host.shared.face_restorers
     known[:] = [restorer for restorer in known if not isinstance(restorer, GpenFaceRestoration)]

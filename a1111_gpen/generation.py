@@ -15,6 +15,8 @@ GRIDS = ("xyz_grid.py", "scripts.xyz_grid")  # what the host's grid script calls
 class GpenInfotext(host.scripts.Script):
     """Writes GPEN's strength and model beside the host's own "Face restoration: GPEN-2048"."""
 
+    create_group = False  # there is nothing to show
+
     def title(self) -> str:
         return "GPEN-2048 infotext"
 
@@ -35,7 +37,7 @@ class GpenInfotext(host.scripts.Script):
 
 def _chosen_restorer() -> GpenFaceRestoration | None:
     name = host.option("face_restoration_model")
-    known = [x for x in getattr(host.shared, "face_restorers", []) if isinstance(x, GpenFaceRestoration)]
+    known = [x for x in host.shared.face_restorers if isinstance(x, GpenFaceRestoration)]
     return next((restorer for restorer in known if restorer.name() == name), None)
 
 

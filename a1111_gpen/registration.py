@@ -7,11 +7,14 @@ from .generation import GpenInfotext
 from .postprocessing import GpenPostprocessing
 
 
-def register() -> tuple[type[GpenPostprocessing], type[GpenInfotext]]:
+def register() -> tuple[type[GpenPostprocessing], type[GpenInfotext] | None]:
     """Runs at the host's start and at every Reload UI, which forgets callbacks but not face restorers.
 
-    Gives the scripts that the host finds by their names in scripts/.
+    Gives the scripts that the host finds by their names in scripts/. SD.Next has no list of face restorers and its own
+    ways with settings and accounts; it gets the Extras script alone.
     """
+    if not hasattr(host.shared, "face_restorers"):
+        return GpenPostprocessing, None
     host.script_callbacks.on_ui_settings(settings.add_section)
     host.script_callbacks.on_before_ui(generation.add_axis)
     host.script_callbacks.on_app_started(api.add_routes)

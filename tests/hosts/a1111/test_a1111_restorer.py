@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -67,10 +68,13 @@ def test_unloading_takes_it_off_the_list(host: Any) -> None:
     assert host.shared.face_restorers == []
 
 
-def test_a_host_without_a_restorer_list(bare_host: Any) -> None:
-    del bare_host.shared.face_restorers  # SD.Next
+def test_sd_next_gets_the_extras_script_alone(bare_host: Any) -> None:
+    del bare_host.shared.face_restorers
+    bare_host.callbacks.clear()
     bare_host.load()
     assert bare_host.scripts["GpenPostprocessing"].name == "GPEN-2048"
+    assert bare_host.scripts["GpenInfotext"] is None
+    assert bare_host.callbacks == {}
 
 
 def test_nothing_generic_becomes_importable(host: Any) -> None:
@@ -174,3 +178,11 @@ def test_it_is_put_away_even_after_a_failure(host: Any, photo: Any, monkeypatch:
     host.when_detecting.append(lambda: 1 / 0)
     restore(host, photo)
     assert moves == ["cpu", "cpu"] and len(host.devices.torch_gc) == 1
+
+
+@pytest.mark.parametrize(("where", "released"), [("cpu", 0), ("cuda", 1)])
+def test_memory_of_the_forward_pass_is_kept_on_the_cpu_only(host: Any, where: str, released: int) -> None:
+    calls: list[int] = []
+    network = SimpleNamespace(release=lambda: calls.append(1))
+    host.equipment.EQUIPMENT._put_away(SimpleNamespace(network=network), host.equipment.torch.device(where))
+    assert len(calls) == released
