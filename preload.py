@@ -7,8 +7,10 @@ from pathlib import Path
 
 
 def preload(parser: argparse.ArgumentParser) -> None:
-    from modules.paths_internal import models_path, normalized_filepath
-
+    try:
+        from modules.paths_internal import models_path, normalized_filepath
+    except ImportError:  # SD.Next: models/GPEN it is
+        return
     parser.add_argument(
         "--gpen-models-path",
         type=normalized_filepath,

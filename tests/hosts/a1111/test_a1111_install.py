@@ -75,6 +75,16 @@ def test_the_flag_for_the_models_folder(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert parser.parse_args(["--gpen-models-path", "/a/b"]).gpen_models_path == "/a/b"
 
 
+def test_no_flag_where_the_host_has_no_such_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "modules", ModuleType("modules"))
+    monkeypatch.setitem(
+        sys.modules, "modules.paths_internal", ModuleType("modules.paths_internal")
+    )  # SD.Next's is empty
+    parser = argparse.ArgumentParser()
+    load("preload").preload(parser)
+    assert vars(parser.parse_args([])) == {}
+
+
 @pytest.mark.parametrize(("use_cpu", "expected"), [([], "cuda"), (["sd"], "cuda"), (["gpen"], "cpu"), (["all"], "cpu")])
 def test_the_devices_the_user_chose(host: Any, use_cpu: list[str], expected: str) -> None:
     host.shared.cmd_opts.use_cpu = use_cpu
