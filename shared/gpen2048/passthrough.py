@@ -2,7 +2,7 @@
 
 All weights are zero but these. The first encoder layer copies RGB, lifted into the linear half of the leaky ReLU. The
 last styled convolution carries those channels in its concatenated half, and the last to_rgb picks them out.
-Sharpening adds what an eight times coarser level of the encoder lacks, through that level's to_rgb.
+Sharpening adds what a sixteen times coarser level of the encoder lacks, through that level's to_rgb.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import math
 import torch
 from torch import Tensor
 
-from .network import ACTIVATION_GAIN, FullGenerator, NetworkConfig, fir_kernel
+from .network import ACTIVATION_GAIN, SMALLEST, FullGenerator, NetworkConfig, fir_kernel
 
 LIFT = 2.0  # added to RGB in [-1, 1]: all of it positive, hence in the linear half of every leaky ReLU
-COARSER = 8  # the sharpening filter compares with the face reduced by this factor
+COARSER = 16  # the sharpening filter compares with the face reduced by this factor
 
 
 def passthrough_state_dict(config: NetworkConfig, sharpen: float = 0.0) -> dict[str, Tensor]:
-    """A float32 state dict in the released layout, whose network gives x + `sharpen` · (x − x reduced and enlarged 8x).
+    """A float32 state dict in the released layout, whose network gives x + `sharpen` · (x − x reduced and enlarged 16x).
 
     Raises ValueError when the network is too narrow to carry RGB at its full size.
     """
@@ -36,7 +36,7 @@ def passthrough_state_dict(config: NetworkConfig, sharpen: float = 0.0) -> dict[
     _carry_rgb_down(state, config)
     _emit(state, config, config.size, 1 + sharpen)
     if sharpen:
-        _emit(state, config, config.size // COARSER, -sharpen)
+        _emit(state, config, max(SMALLEST, config.size // COARSER), -sharpen)
     return state
 
 

@@ -22,7 +22,7 @@ from ..restorer import FaceRestorer
 from ..weights import DETECTOR_STEMS, NETWORK_STEMS, PARSER_STEMS, default_folder, find_file, require_file
 
 DEMO_NETWORK = NetworkConfig(2048)
-DEMO_SHARPEN = 2.0
+DEMO_SHARPEN = 3.0
 
 
 @dataclass(frozen=True)
