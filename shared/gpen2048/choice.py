@@ -36,6 +36,10 @@ def _compiler(kind: str, dtype: torch.dtype) -> Passes | None:
         from .numba_passes import NumbaPasses
 
         return NumbaPasses()
+    if kind == "cuda":
+        from .triton_passes import TritonPasses
+
+        return TritonPasses()
     return None
 
 

@@ -52,10 +52,9 @@ class Network(FoldedNetwork):
 
         float16 takes one pass in float32 to choose its scales.
         """
-        network = cls(config, state, torch.float32, Scales.none(config))
-        if dtype == torch.float32:
-            return network
-        scales = network._scales() if dtype == torch.float16 else Scales.none(config)
+        scales = Scales.none(config)
+        if dtype == torch.float16:
+            scales = cls(config, state, torch.float32, scales)._scales()
         return cls(config, state, dtype, scales)
 
     def forward(self, x: Tensor, on_stage: OnStage | None = None) -> Tensor:

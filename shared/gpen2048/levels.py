@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .convolution import activate
-from .folding import Convolution
+from .layers import Convolution
 from .passes import Passes
 from .styles import DecoderLevel
 from .workspace import Schedule, Workspace

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .folding import FoldedNetwork, StyledConvolution
+from .folding import FoldedNetwork
+from .layers import StyledConvolution
 from .network import EPSILON
 
 

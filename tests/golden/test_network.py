@@ -79,3 +79,20 @@ def test_folded_network_equals_the_authors_code(name: str) -> None:
     output = network(_image(described))
     assert _worst(output, data, described) <= PARITY
     assert output.numpy().mean() == pytest.approx(float(data["mean"]), abs=PARITY * float(data["std"]))
+
+
+HALF = [(torch.float16, 1.0, 0.15), (torch.bfloat16, 6.0, 1.3)]  # levels of 255: at most, root mean square
+
+
+@pytest.mark.parametrize("dtype, most, rms", HALF)
+@pytest.mark.parametrize("name", ["tiny-64", "bfr-256"])
+def test_half_precision_stays_near_the_authors_code(name: str, dtype: torch.dtype, most: float, rms: float) -> None:
+    """bfloat16 keeps 8 bits of every stored activation: it is the fallback, not the default of a graphics card."""
+    data, described = _stored(name)
+    network = Network.from_state_dict(_config(described), _weights(name), dtype=dtype)
+    output = network(_image(described))
+    assert network.last_note is None
+    stride = described["stride"]
+    levels = (output.numpy()[:, :, ::stride, ::stride] - data["samples"]) * 127.5
+    assert np.abs(levels).max() <= most
+    assert np.sqrt(np.square(levels).mean()) <= rms

@@ -1,0 +1,38 @@
+"""Trying to restore in a place where an error must not stop the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from ..shared.gpen2048 import GpenError, InvalidOptionError, OutOfMemoryError
+from . import host
+
+Result = TypeVar("Result")
+FOR_LESS_MEMORY = "choose precision fp16 in Settings > GPEN-2048, a smaller scale, or start with --use-cpu gpen"
+
+
+def attempt(name: str, restore: Callable[[], Result], place: str) -> Result | None:
+    """What `restore` gives; None when the user stopped it, or when it failed, which the console then explains.
+
+    `name` is what failed, `place` where in the host its options are.
+    """
+    try:
+        return restore()
+    except host.Stopped:
+        return None
+    except Exception as error:
+        expected = isinstance(error, (GpenError, OSError))
+        hint = f" ({place})" if isinstance(error, InvalidOptionError) else ""
+        host.report(f"{name} left the picture as it is: {sentence(error)}{hint}", exc_info=not expected)
+        return None
+
+
+def sentence(error: Exception) -> str:
+    """What went wrong and what to do about it, on one line."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, (OutOfMemoryError, torch.cuda.OutOfMemoryError)):
+        return f"{message}; {FOR_LESS_MEMORY}"
+    return message

@@ -1,0 +1,122 @@
+"""The network, detector and parser this process has loaded, and restoring with them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..shared.gpen2048 import (
+    FaceRestorer,
+    Restoration,
+    RestoreOptions,
+    load_detector,
+    load_network,
+    load_parser,
+)
+from . import device, host, weights
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which files to restore with; `size` in px picks the network where its name is automatic."""
+
+    network: str = weights.AUTOMATIC
+    size: int = weights.MAIN_SIZE
+
+    def network_path(self) -> Path:
+        return weights.find_network(self.network, self.size)
+
+
+class Equipment:
+    """Loads on first use and keeps what was loaded, until another file is asked for or the settings say to let go."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[str, tuple[object, Any]] = {}
+
+    def restore(self, pixels: Tensor, options: RestoreOptions, choice: Choice) -> Restoration:
+        """Restores the faces of `pixels` (3, H, W) float32 RGB in [0, 1]; the result is on the CPU.
+
+        The host's queue lock must be held. Raises gpen2048's errors, and host.Stopped when the user wants out.
+        """
+        where = device.working_device()
+        with self._lock, torch.inference_mode(False), torch.no_grad(), host.Watch() as watch:
+            restorer = self._restorer(options, choice, where)
+            with device.room(_required(restorer, pixels, options), where):
+                try:
+                    _move(restorer, where)
+                    return _on_cpu(restorer(pixels.to(where), options, on_progress=watch))
+                finally:
+                    self._put_away(restorer, where)
+
+    def _restorer(self, options: RestoreOptions, choice: Choice, where: torch.device) -> FaceRestorer:
+        dtype = device.working_precision(where, host.option("gpen_precision", "automatic"))
+        network_path = choice.network_path()
+        size = choice.size if choice.network == weights.AUTOMATIC else None
+        detector_path = weights.find_detector(host.option("gpen_detector", weights.AUTOMATIC))
+        parser_path = weights.find_parser() if options.mask == "parse" else None
+        with device.building():
+            network = self._keep(
+                "network", network_path, lambda: load_network(network_path, dtype=dtype, size=size), dtype
+            )
+            detector = self._keep("detector", detector_path, lambda: load_detector(detector_path))
+            parser = self._keep("parser", parser_path, lambda: load_parser(parser_path)) if parser_path else None
+        return FaceRestorer(network, detector, parser)
+
+    def _keep(self, kind: str, path: Path, load: Callable[[], Any], *also: object) -> Any:
+        key = (path, path.stat().st_mtime_ns, *also)
+        if self._kept.get(kind, (None, None))[0] != key:
+            self._kept.pop(kind, None)  # before the new one is loaded: two at once may be too many
+            self._kept[kind] = (key, _with_data(load()))
+        return self._kept[kind][1]
+
+    def _put_away(self, restorer: FaceRestorer, where: torch.device) -> None:
+        """Leaves the device as the settings say; memory of the forward pass stays only where it is plentiful."""
+        unload = host.option("face_restoration_unload", False)
+        if unload:
+            _move(restorer, torch.device("cpu"))
+        if unload or where.type != "cpu":
+            restorer.network.release()
+        if host.option("gpen_unload", False):
+            self._kept.clear()
+        host.devices.torch_gc()
+
+
+def _modules(restorer: FaceRestorer) -> list[nn.Module]:
+    others = [part.network for part in (restorer.detector, restorer.parser) if part is not None]
+    return [restorer.network, *others]
+
+
+def _move(restorer: FaceRestorer, where: torch.device) -> None:
+    for module in _modules(restorer):
+        module.to(where)
+
+
+def _with_data(loaded: Any) -> Any:
+    """`loaded`, unless the host's checkpoint loader left its parameters without data."""
+    module = loaded if isinstance(loaded, nn.Module) else loaded.network
+    if any(parameter.is_meta for parameter in module.parameters()):
+        raise RuntimeError("the host was loading a checkpoint while GPEN was loaded; please try again")
+    return loaded
+
+
+def _required(restorer: FaceRestorer, pixels: Tensor, options: RestoreOptions) -> int:
+    """Bytes of weights, of one forward pass, and of a few copies of the picture."""
+    parameters = [parameter for module in _modules(restorer) for parameter in module.parameters()]
+    scale = 4 if options.scale == "auto" else options.scale
+    copies = 4
+    picture = copies * pixels.numel() * pixels.element_size() * scale**2
+    return sum(p.numel() * p.element_size() for p in parameters) + restorer.network.memory_required() + picture
+
+
+def _on_cpu(result: Restoration) -> Restoration:
+    return Restoration(result.image.cpu(), result.mask.cpu(), result.crops, result.faces, result.scale)
+
+
+EQUIPMENT = Equipment()

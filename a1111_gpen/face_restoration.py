@@ -1,0 +1,53 @@
+"""GPEN in the host's list of face restorers, which "Restore faces", ADetailer and others use."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import host, pictures, settings, weights
+from .attempts import attempt
+from .equipment import EQUIPMENT, Choice
+
+
+class GpenFaceRestoration:
+    """One network size as a face restorer: HWC RGB uint8 in and out, the size kept, errors shown and never raised."""
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def name(self) -> str:
+        return f"GPEN-{self.size}"
+
+    @property
+    def cmd_dir(self) -> str:
+        """Where the host's API says the models are."""
+        return str(host.weight_folders()[0])
+
+    def restore(self, np_image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """`np_image` with restored faces; itself when the user stopped it or it failed."""
+        result = attempt(
+            self.name(),
+            lambda: EQUIPMENT.restore(pictures.from_rgb(np_image), settings.restorer_options(), self.choice()),
+            settings.PLACE,
+        )
+        return np_image if result is None else pictures.to_rgb(result.image)
+
+    def choice(self) -> Choice:
+        if self.size == weights.MAIN_SIZE:
+            return Choice(host.option("gpen_model", weights.AUTOMATIC))
+        return Choice(size=self.size)
+
+
+def register() -> None:
+    """Puts one restorer for each size into the host's list, once however often this runs."""
+    unregister()
+    known = host.shared.face_restorers
+    taken = {restorer.name() for restorer in known}
+    restorers = [GpenFaceRestoration(size) for size in weights.network_sizes()]
+    known.extend(restorer for restorer in restorers if restorer.name() not in taken)
+
+
+def unregister() -> None:
+    known = host.shared.face_restorers
+    known[:] = [restorer for restorer in known if not isinstance(restorer, GpenFaceRestoration)]

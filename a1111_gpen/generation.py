@@ -1,0 +1,52 @@
+"""GPEN in txt2img and img2img: what the picture remembers, and the axis of the X/Y/Z grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..shared.gpen2048 import WeightsNotFoundError
+from . import host, settings
+from .face_restoration import GpenFaceRestoration
+
+AXIS = settings.INFOTEXT["strength"]
+GRIDS = ("xyz_grid.py", "scripts.xyz_grid")  # what the host's grid script calls its module
+
+
+class GpenInfotext(host.scripts.Script):
+    """Writes GPEN's strength and model beside the host's own "Face restoration: GPEN-2048"."""
+
+    create_group = False  # there is nothing to show
+
+    def title(self) -> str:
+        return "GPEN-2048 infotext"
+
+    def show(self, is_img2img: bool) -> Any:
+        return host.scripts.AlwaysVisible
+
+    def process(self, p: Any, *args: Any) -> None:
+        restorer = _chosen_restorer()
+        if restorer is None or not getattr(p, "restore_faces", False):
+            return
+        p.extra_generation_params[AXIS] = host.option(settings.key("strength"))
+        try:
+            path = restorer.choice().network_path()
+        except WeightsNotFoundError:
+            return  # the restorer itself will say so
+        p.extra_generation_params["GPEN model"] = host.short_hash(path) or path.stem
+
+
+def _chosen_restorer() -> GpenFaceRestoration | None:
+    name = host.option("face_restoration_model")
+    known = [x for x in host.shared.face_restorers if isinstance(x, GpenFaceRestoration)]
+    return next((restorer for restorer in known if restorer.name() == name), None)
+
+
+def add_axis() -> None:
+    """Adds "GPEN strength" to the X/Y/Z grid, once, if the host has that script."""
+    for script in host.scripts.scripts_data:
+        grid = getattr(script, "module", None)
+        if script.script_class.__module__ not in GRIDS or not hasattr(grid, "axis_options"):
+            continue
+        if AXIS not in [axis.label for axis in grid.axis_options]:
+            apply = grid.apply_override(settings.key("strength"))
+            grid.axis_options.append(grid.AxisOption(AXIS, float, apply))

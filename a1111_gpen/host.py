@@ -1,0 +1,116 @@
+"""The host as this extension sees it: the only module here that imports the webui's own, and bears with its forks."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from modules import devices, errors, paths, script_callbacks, scripts, scripts_postprocessing, shared, ui_components
+from modules.call_queue import queue_lock
+
+__all__ = [
+    "Stopped",
+    "Watch",
+    "devices",
+    "flag",
+    "known_hash",
+    "mentions_word",
+    "option",
+    "queue_lock",
+    "report",
+    "script_callbacks",
+    "scripts",
+    "scripts_postprocessing",
+    "shared",
+    "short_hash",
+    "ui_components",
+    "weight_folders",
+]
+
+SHORT_HASH = 10  # digits, as the host shows of checkpoints
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):  # noqa: N818  no error: the user wants it
+    """The user pressed Interrupt or Skip."""
+
+
+class Watch:
+    """Shows what is being done in the host's progress text, and raises Stopped between stages when the user wants out.
+
+    A context, so that the text before comes back; called as gpen2048's `on_progress`.
+    """
+
+    def __enter__(self) -> Watch:
+        self._before = getattr(shared.state, "textinfo", None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shared.state.textinfo = self._before
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        if shared.state.interrupted or shared.state.skipped:
+            raise Stopped
+        shared.state.textinfo = f"GPEN face {min(done + 1, total)}/{total}" if total else f"GPEN: {what}"
+
+
+def option(key: str, default: Any = None) -> Any:
+    """A setting; `default` where the host does not know it or holds None."""
+    value = getattr(shared.opts, key, None)
+    return default if value is None else value
+
+
+def flag(name: str) -> Any:
+    """A command-line flag; None where this host has no such flag."""
+    return getattr(shared.cmd_opts, name, None)
+
+
+def mentions_word(name: str, *words: str) -> bool:
+    """Whether the list flag `name` holds one of `words`."""
+    return any(word in (flag(name) or ()) for word in words)
+
+
+def weight_folders() -> list[Path]:
+    """Where weights are looked for: the GPEN folder first, then GFPGAN's, where the host keeps its face detector."""
+    models = Path(getattr(paths, "models_path", "models"))
+    return [
+        Path(flag("gpen_models_path") or models / "GPEN"),
+        Path(flag("gfpgan_models_path") or models / "GFPGAN"),
+    ]
+
+
+def short_hash(path: Path) -> str | None:
+    """The beginning of the file's SHA-256, which the host then remembers; None under --no-hashing."""
+    return _shortened(_hashes().sha256(str(path), _hash_title(path)))
+
+
+def known_hash(path: Path) -> str | None:
+    """As `short_hash`, if the host remembers it."""
+    return _shortened(_hashes().sha256_from_cache(str(path), _hash_title(path)))
+
+
+def _hashes() -> Any:
+    from modules import hashes
+
+    return hashes
+
+
+def _hash_title(path: Path) -> str:
+    return f"gpen/{path.name}"
+
+
+def _shortened(sha256: str | None) -> str | None:
+    return sha256[:SHORT_HASH] if sha256 else None
+
+
+def report(message: str, *, exc_info: bool = False) -> None:
+    """Shows an error in the console in the host's manner, and in its system information where it has one."""
+    if hasattr(errors, "report"):
+        errors.report(message, exc_info=exc_info)
+    else:
+        log.error(message, exc_info=exc_info)

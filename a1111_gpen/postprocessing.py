@@ -1,0 +1,70 @@
+"""The Extras script "GPEN-2048"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from ..shared.gpen2048 import OptionInfo, Restoration, RestoreOptions
+from . import controls, host, pictures, settings, weights
+from .attempts import attempt
+from .equipment import EQUIPMENT, Choice
+
+NAME = "GPEN-2048"
+ORDER = 2500  # after the host's Upscale (1000) and GFPGAN (2000), before CodeFormer (3000)
+
+
+class GpenPostprocessing(host.scripts_postprocessing.ScriptPostprocessing):
+    """Restores the faces of a picture in the Extras tab, or in txt2img and img2img where the user put it there."""
+
+    name = NAME
+    order = ORDER
+
+    def ui(self) -> dict[str, Any]:
+        simple = [info for info in controls.shown_options() if not info.advanced]
+        advanced = [info for info in controls.shown_options() if info.advanced]
+        with host.ui_components.InputAccordion(False, label=NAME, elem_id="extras_gpen") as enable:
+            made = {info.name: _control(info) for info in simple}
+            with gr.Accordion("More GPEN options", open=False, elem_id="extras_gpen_more"):
+                choices = settings.file_choices(weights.networks())
+                model = gr.Dropdown(choices, value=weights.AUTOMATIC, label="Model file", elem_id="extras_gpen_model")
+                made.update({info.name: _control(info) for info in advanced})
+        return {"enable": enable, "model": model, **made}
+
+    def process(self, pp: Any, enable: bool | None = None, model: str | None = None, **values: Any) -> None:
+        """Replaces `pp.image`. The host's API passes None for everything, which means: do nothing."""
+        if not enable:
+            return
+        choice = Choice(model or weights.AUTOMATIC)
+        if attempt(NAME, lambda: _restore(pp, choice, values), "Extras tab") is None:
+            pp.info["GPEN"] = "picture left as it was"  # its reason, in the console, may name the user's folders
+
+
+def _restore(pp: Any, choice: Choice, values: Mapping[str, Any]) -> Restoration:
+    options = controls.read_options(values)
+    picture = pictures.from_pil(pp.image)
+    result = EQUIPMENT.restore(picture.pixels, options, choice)
+    pp.image = pictures.to_pil(picture.with_pixels(result.image))
+    pp.info.update(_infotext(result, choice, options))
+    return result
+
+
+def _infotext(result: Restoration, choice: Choice, options: RestoreOptions) -> dict[str, Any]:
+    """What the picture remembers; the host leaves out what is None."""
+    path = choice.network_path()
+    return {
+        "GPEN strength": round(options.strength, 3),
+        "GPEN model": host.short_hash(path) or path.stem,
+        "GPEN faces restored": sum(face.restored for face in result.faces),
+        "GPEN scale": None if result.scale == 1 else round(result.scale, 3),
+    }
+
+
+def _control(info: OptionInfo) -> Any:
+    kind, arguments = controls.component(info)
+    default = host.option(settings.key("strength"), info.default) if info.name == "strength" else info.default
+    value = controls.shown_value(info, default)
+    elem_id = f"extras_gpen_{info.name}"
+    return kind(label=controls.label(info), value=value, info=info.help, elem_id=elem_id, **arguments)

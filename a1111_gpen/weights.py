@@ -1,0 +1,88 @@
+"""Which weight files lie in the host's folders."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ..shared.gpen2048 import WeightsNotFoundError
+from . import host
+
+AUTOMATIC = "Automatic"
+MAIN_SIZE = 2048
+SUFFIXES = (".safetensors", ".pth", ".pt")
+NETWORK = re.compile(r"gpen-bfr-(\d+)|pytorch_model-(2048)", re.IGNORECASE)  # the second is ModelScope's name
+DETECTOR = re.compile(r"detection_(resnet50|mobilenet0\.25)_final|retinaface-r50", re.IGNORECASE)
+PARSER = re.compile(r"parsing_parsenet|parsenet-latest", re.IGNORECASE)
+# Files that lie about in the GPEN folder and are no networks; -D: discriminators.
+OTHER = re.compile(r"detection_.*|retinaface.*|parsing_.*|parsenet.*|gpen-bfr-\d+-d", re.IGNORECASE)
+
+
+def networks() -> dict[str, Path]:
+    """Files of the GPEN folder that may be networks, by file name; the well-known names first."""
+    found = [path for path in _files(host.weight_folders()[0]) if not OTHER.fullmatch(path.stem)]
+    return {path.name: path for path in sorted(found, key=lambda path: (not NETWORK.fullmatch(path.stem), path.name))}
+
+
+def network_sizes() -> list[int]:
+    """Sizes that the names of the networks tell, and always MAIN_SIZE; the largest first."""
+    return sorted({MAIN_SIZE} | {_size(path) for path in networks().values()} - {0}, reverse=True)
+
+
+def detectors() -> dict[str, Path]:
+    """Face detectors by file name, the GPEN folder's first, ResNet-50 before MobileNet."""
+    found = {path.name: path for path in _matching(DETECTOR)}
+    return dict(sorted(found.items(), key=lambda entry: "mobilenet" in entry[0].lower()))
+
+
+def find_network(name: str = AUTOMATIC, size: int = MAIN_SIZE) -> Path:
+    """The network called `name`, or the one of `size` px; WeightsNotFoundError says what to put where."""
+    known = networks()
+    folder = host.weight_folders()[0]
+    if name in known:
+        return known[name]
+    if name and name != AUTOMATIC:
+        seen = ", ".join(known) or "no network at all"
+        raise WeightsNotFoundError(f"no file {name} in {folder}, which holds {seen}")
+    for path in known.values():
+        if _size(path) == size:
+            return path
+    raise WeightsNotFoundError(f"no GPEN network of {size} px in {folder}: put GPEN-BFR-{size}.pth there")
+
+
+def find_detector(name: str = AUTOMATIC) -> Path:
+    """The detector called `name`, or the first; WeightsNotFoundError says what to put where."""
+    known = detectors()
+    if name in known:
+        return known[name]
+    if name and name != AUTOMATIC:
+        raise WeightsNotFoundError(f"no face detector {name} in {_places()}")
+    if not known:
+        raise WeightsNotFoundError(f"no face detector in {_places()}: put detection_Resnet50_Final.pth there")
+    return next(iter(known.values()))
+
+
+def find_parser() -> Path:
+    """ParseNet's file; WeightsNotFoundError says what to put where."""
+    for path in _matching(PARSER):
+        return path
+    raise WeightsNotFoundError(f"mask 'parse' needs ParseNet, not in {_places()}: put parsing_parsenet.pth there")
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def _matching(pattern: re.Pattern[str]) -> list[Path]:
+    return [path for folder in host.weight_folders() for path in _files(folder) if pattern.fullmatch(path.stem)]
+
+
+def _size(path: Path) -> int:
+    match = NETWORK.fullmatch(path.stem)
+    return int(match[1] or match[2]) if match else 0
+
+
+def _places() -> str:
+    return " or ".join(str(folder) for folder in host.weight_folders())

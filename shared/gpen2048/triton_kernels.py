@@ -1,0 +1,143 @@
+"""The passes of `passes.py` as Triton kernels. Imported on first use only, since Triton is.
+
+A program does block_x columns of one row of one image; tensors are channels_last, so a column's channels are next to
+each other and columns are `channels` (of a joined tensor twice as many) elements apart. Arithmetic is float32.
+"""
+
+# pyright: basic, reportArgumentType=false, reportGeneralTypeIssues=false, reportCallIssue=false
+# (what Triton compiles is typed when it is called)
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+SLOPE = tl.constexpr(0.2)  # of the leaky ReLU
+
+
+@triton.jit
+def _leaky(v):
+    return tl.where(v > 0, v, v * SLOPE)
+
+
+@triton.jit
+def _filtered(x, height, width, channels, row, column, c, pad: tl.constexpr):
+    """The FIR taps 1, 3, 3, 1 on both axes, from row `row` and column `column - pad` on; zero outside. [block_x, c]"""
+    total = tl.zeros([column.shape[0], c.shape[0]], dtype=tl.float32)
+    for i in tl.static_range(4):
+        for j in tl.static_range(4):
+            y, col = tl.zeros_like(column) + row + i, column - pad + j
+            inside = (col >= 0) & (col < width) & (y >= 0) & (y < height)
+            address = x + (y * width + col)[:, None] * channels + c[None, :]
+            value = tl.load(address, mask=inside[:, None] & (c < channels)[None, :], other=0.0).to(tl.float32)
+            weight = (3.0 if i == 1 or i == 2 else 1.0) * (3.0 if j == 1 or j == 2 else 1.0)
+            total += value * (weight / 64.0)
+    return total
+
+
+@triton.jit
+def _half(v, k, gain: tl.constexpr, bias: tl.constexpr, channels, c):
+    """leaky(v * gain + bias) with the constants in those rows of `k`; not-a-number stays."""
+    known = c < channels
+    g = tl.load(k + gain * channels + c, mask=known, other=0.0)
+    b = tl.load(k + bias * channels + c, mask=known, other=0.0)
+    return _leaky(v * g[None, :] + b[None, :])
+
+
+@triton.jit
+def blur(x, out, height, width, channels, top, rows, x_image, out_image, block_x: tl.constexpr, block_c: tl.constexpr):
+    """`out` is one column wider than x."""
+    image, y = (tl.program_id(0) // rows).to(tl.int64), tl.program_id(0) % rows
+    column = tl.program_id(1) * block_x + tl.arange(0, block_x)
+    c = tl.program_id(2) * block_c + tl.arange(0, block_c)
+    v = _filtered(x + image * x_image, height, width, channels, top + y, column, c, 2)
+    known = (column <= width)[:, None] & (c < channels)[None, :]
+    address = out + image * out_image + (y * (width + 1) + column)[:, None] * channels + c[None, :]
+    tl.store(address, v.to(out.dtype.element_ty), mask=known)
+
+
+@triton.jit
+def join(
+    x, feature, k, out, height, width, channels, top, rows, x_image, feature_image, out_image,
+    block_x: tl.constexpr, block_c: tl.constexpr,
+):  # fmt: skip
+    """`out` is one column narrower than x and has both halves."""
+    image, y = (tl.program_id(0) // rows).to(tl.int64), tl.program_id(0) % rows
+    column = tl.program_id(1) * block_x + tl.arange(0, block_x)
+    c = tl.program_id(2) * block_c + tl.arange(0, block_c)
+    k += image * 6 * channels
+    known = (column < width - 1)[:, None] & (c < channels)[None, :]
+    pixel = y * (width - 1) + column
+    first = _half(_filtered(x + image * x_image, height, width, channels, top + y, column, c, 1), k, 0, 1, channels, c)
+    f = tl.load(feature + image * feature_image + pixel[:, None] * channels + c[None, :], mask=known, other=0.0)
+    second = _half(f.to(tl.float32), k, 2, 3, channels, c)
+    address = out + image * out_image + pixel[:, None] * 2 * channels + c[None, :]
+    m, n = (tl.load(k + 4 * channels + c, mask=c < channels), tl.load(k + 5 * channels + c, mask=c < channels))
+    tl.store(address, (first * m[None, :]).to(out.dtype.element_ty), mask=known)
+    tl.store(address + channels, (second * n[None, :]).to(out.dtype.element_ty), mask=known)
+
+
+@triton.jit
+def _doubled(below, size, y, column, colour: tl.constexpr, known):
+    """A row of the doubled image: weights 3/4 and 1/4 of the near and the far pixel on both axes; zero outside."""
+    total = tl.zeros([column.shape[0]], dtype=tl.float32)
+    y += tl.zeros_like(column)
+    for i in tl.static_range(2):
+        for j in tl.static_range(2):
+            row = y // 2 + i * (2 * (y % 2) - 1)
+            col = column // 2 + j * (2 * (column % 2) - 1)
+            inside = known & (row >= 0) & (row < size) & (col >= 0) & (col < size)
+            value = tl.load(below + (row * size + col) * 3 + colour, mask=inside, other=0.0)
+            total += value * ((0.25 if i == 1 else 0.75) * (0.25 if j == 1 else 0.75))
+    return total
+
+
+@triton.jit
+def paint(
+    x, feature, k, rgb, bias, below, out, target, width, channels, row, rows, x_image, feature_image, out_image,
+    target_image, has_below: tl.constexpr, has_out: tl.constexpr, block_x: tl.constexpr, block_c: tl.constexpr,
+):  # fmt: skip
+    """Both halves, their product with `rgb` (3, 2C) into the image `target`, and next to each other into `out`."""
+    image, y = (tl.program_id(0) // rows).to(tl.int64), tl.program_id(0) % rows
+    column = tl.program_id(1) * block_x + tl.arange(0, block_x)
+    inside = column < width
+    pixel = y * width + column
+    k += image * 6 * channels
+    rgb += image * 6 * channels
+    red = tl.zeros([block_x], dtype=tl.float32)
+    green = tl.zeros([block_x], dtype=tl.float32)
+    blue = tl.zeros([block_x], dtype=tl.float32)
+    for start in range(0, channels, block_c):
+        c = start + tl.arange(0, block_c)
+        known = inside[:, None] & (c < channels)[None, :]
+        place = pixel[:, None] * channels + c[None, :]
+        first = tl.load(x + image * x_image + place, mask=known, other=0.0).to(tl.float32)
+        second = tl.load(feature + image * feature_image + place, mask=known, other=0.0).to(tl.float32)
+        first = _half(first, k, 0, 1, channels, c)
+        second = _half(second, k, 2, 3, channels, c)
+        weights = rgb + c
+        valid = c < channels
+        red += tl.sum(first * tl.load(weights, mask=valid, other=0.0)[None, :], axis=1)
+        red += tl.sum(second * tl.load(weights + channels, mask=valid, other=0.0)[None, :], axis=1)
+        green += tl.sum(first * tl.load(weights + 2 * channels, mask=valid, other=0.0)[None, :], axis=1)
+        green += tl.sum(second * tl.load(weights + 3 * channels, mask=valid, other=0.0)[None, :], axis=1)
+        blue += tl.sum(first * tl.load(weights + 4 * channels, mask=valid, other=0.0)[None, :], axis=1)
+        blue += tl.sum(second * tl.load(weights + 5 * channels, mask=valid, other=0.0)[None, :], axis=1)
+        if has_out:
+            m = tl.load(k + 4 * channels + c, mask=valid, other=0.0)
+            n = tl.load(k + 5 * channels + c, mask=valid, other=0.0)
+            address = out + image * out_image + pixel[:, None] * 2 * channels + c[None, :]
+            tl.store(address, (first * m[None, :]).to(out.dtype.element_ty), mask=known)
+            tl.store(address + channels, (second * n[None, :]).to(out.dtype.element_ty), mask=known)
+    red += tl.load(bias)
+    green += tl.load(bias + 1)
+    blue += tl.load(bias + 2)
+    if has_below:
+        size = width // 2
+        below += image * size * size * 3
+        red += _doubled(below, size, row + y, column, 0, inside)
+        green += _doubled(below, size, row + y, column, 1, inside)
+        blue += _doubled(below, size, row + y, column, 2, inside)
+    address = target + image * target_image + pixel * 3
+    tl.store(address, red, mask=inside)
+    tl.store(address + 1, green, mask=inside)
+    tl.store(address + 2, blue, mask=inside)

@@ -1,0 +1,116 @@
+"""The Extras script: every kind of picture, every option, and the host's API that passes None for everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ON = {"enable": True, "model": "GPEN-BFR-64.pth"}
+MODES = {"RGB": "RGB", "RGBA": "RGBA", "L": "RGB", "LA": "RGBA", "P": "RGB", "1": "RGB"}
+
+
+def process(host: Any, image: Image.Image, **values: Any) -> Any:
+    pp = SimpleNamespace(image=image, info={})
+    host.scripts["GpenPostprocessing"]().process(pp, **values)
+    return pp
+
+
+def test_none_for_every_control_means_do_nothing(host: Any, photo: Any) -> None:
+    image = Image.fromarray(photo)
+    script = host.scripts["GpenPostprocessing"]()
+    pp = process(host, image, **dict.fromkeys(script.ui()))
+    assert pp.image is image and pp.info == {}
+
+
+def test_none_for_every_control_but_enable_means_the_defaults(host: Any, photo: Any) -> None:
+    controls = host.scripts["GpenPostprocessing"]().ui()
+    pp = process(host, Image.fromarray(photo), **{**dict.fromkeys(controls), **ON})
+    assert pp.info["GPEN strength"] == 0.8 and pp.info["GPEN faces restored"] == 2
+
+
+def test_what_the_controls_start_with_is_the_defaults(host: Any) -> None:
+    made = host.scripts["GpenPostprocessing"]().ui()
+    values = {name: control.kwargs.get("value") for name, control in made.items()}
+    options = host.controls.read_options(values)
+    assert options == type(options)(max_crops=0)
+
+
+def test_the_default_strength_is_the_settings(host: Any) -> None:
+    host.opts["gpen_strength"] = 0.3
+    assert host.scripts["GpenPostprocessing"]().ui()["strength"].kwargs["value"] == 0.3
+
+
+def test_every_option_has_a_control_with_its_help(host: Any) -> None:
+    made = host.scripts["GpenPostprocessing"]().ui()
+    for info in host.controls.shown_options():
+        assert made[info.name].kwargs["info"] == info.help
+
+
+def test_pixels_are_the_command_lines(host: Any, photo: Any, tiny_weights: Path, command_line: Any) -> None:
+    pp = process(host, Image.fromarray(photo), **ON, strength=0.9, scale="2", colour="original-chroma", max_faces=1.0)
+    flags = ["--strength=0.9", "--scale=2", "--colour=original-chroma", "--max-faces=1"]
+    difference = np.abs(np.asarray(pp.image).astype(int) - command_line(photo, tiny_weights, flags))
+    assert difference.max() <= 1
+    assert pp.info["GPEN scale"] == 2 and pp.info["GPEN faces restored"] == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_any_mode_of_picture(host: Any, photo: Any, mode: str) -> None:
+    image = Image.fromarray(photo).convert(mode)
+    if "A" in mode:
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    pp = process(host, image, **ON)
+    assert pp.image.mode == MODES[mode] and pp.image.size == image.size
+    before, after = (np.asarray(picture.convert("RGBA")) for picture in (image, pp.image))
+    assert (before[..., 3] == after[..., 3]).all()
+    assert (before[:, :20] == after[:, :20]).all() and (before != after).any()
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+def test_sixteen_bits_are_not_clipped_to_white(host: Any, photo: Any, mode: str) -> None:
+    grey = photo[..., 0].astype(np.uint16) * 257
+    image = Image.fromarray(grey if mode == "I;16" else grey.astype(np.int32))
+    assert image.mode == mode
+    after = np.asarray(process(host, image, **ON).image)
+    assert (after[:, :20, 0] == photo[:, :20, 0]).all()
+
+
+def test_alpha_grows_with_the_picture(host: Any, photo: Any) -> None:
+    image = Image.fromarray(photo).convert("RGBA")
+    pp = process(host, image, **ON, scale="2")
+    assert pp.image.mode == "RGBA" and pp.image.size == (640, 480)
+    assert np.asarray(pp.image)[..., 3].min() == 255
+
+
+def test_infotext_names_strength_model_and_faces(host: Any, photo: Any) -> None:
+    info = process(host, Image.fromarray(photo), **ON).info
+    expected = {"GPEN strength": 0.8, "GPEN model": "0123456789", "GPEN faces restored": 2, "GPEN scale": None}
+    assert info == expected
+
+
+def test_the_files_name_where_the_host_does_not_hash(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host.hashes, "sha256", lambda file, title: None)
+    assert process(host, Image.fromarray(photo), **ON).info["GPEN model"] == "GPEN-BFR-64"
+
+
+@pytest.mark.parametrize(
+    ("values", "seen"),
+    [({"select": "nobody"}, "nobody"), ({"strength": 2}, "strength is 2"), ({"model": "lost.pth"}, "lost.pth")],
+)
+def test_failures_leave_the_picture_and_say_so(host: Any, photo: Any, values: Any, seen: str) -> None:
+    image = Image.fromarray(photo)
+    pp = process(host, image, **{**ON, **values})
+    assert pp.image is image and pp.info == {"GPEN": "picture left as it was"}
+    assert seen in host.errors_reported[0]
+    assert str(host.folder) not in str(pp.info)
+
+
+def test_face_numbers_choose_faces(host: Any, photo: Any) -> None:
+    after = np.asarray(process(host, Image.fromarray(photo), **ON, select="1").image)
+    changed = (after != photo).any(-1)
+    assert changed[60:80, 60:80].any() and not changed[110:150, 200:250].any()

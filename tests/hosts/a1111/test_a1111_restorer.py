@@ -1,0 +1,189 @@
+"""The face restorer in the host's list: contract, settings, errors, interrupt."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+SETTINGS = {"gpen_strength": 0.5, "gpen_select": "largest", "gpen_feather": 0.2}
+
+
+def restore(host: Any, photo: Any) -> Any:
+    return host.restorer().restore(photo)
+
+
+def test_the_picture_changes_and_keeps_its_size(host: Any, photo: Any) -> None:
+    before = photo.copy()
+    result = restore(host, photo)
+    assert result.shape == photo.shape and result.dtype == np.uint8
+    changed = (result != photo).any(-1)
+    assert 0.02 < changed.mean() < 0.9
+    assert not changed[:, :20].any()  # far from both faces
+    assert (photo == before).all()
+    assert host.errors_reported == []
+
+
+@pytest.mark.parametrize("settings", [{}, SETTINGS])
+def test_pixels_are_the_command_lines(
+    host: Any, photo: Any, tiny_weights: Path, command_line: Any, settings: dict[str, Any]
+) -> None:
+    host.opts.update(settings)
+    flags = [f"--{key.removeprefix('gpen_')}={value}" for key, value in settings.items()]
+    expected = command_line(photo, tiny_weights, flags)
+    difference = np.abs(restore(host, photo).astype(int) - expected)
+    assert difference.max() <= 1
+
+
+def test_once_in_the_list_however_often_the_ui_reloads(host: Any) -> None:
+    class Others:
+        def name(self) -> str:
+            return "GPEN-BFR-512"
+
+    host.shared.face_restorers.insert(0, Others())
+    for _ in range(3):
+        host.load()
+    names = [restorer.name() for restorer in host.shared.face_restorers]
+    assert names == ["GPEN-BFR-512", "GPEN-2048", "GPEN-64"]
+
+
+def test_another_extensions_name_is_left_to_it(host: Any) -> None:
+    class Others:
+        def name(self) -> str:
+            return "GPEN-64"
+
+    host.shared.face_restorers.append(Others())
+    host.load()
+    named = [restorer for restorer in host.shared.face_restorers if restorer.name() == "GPEN-64"]
+    assert [type(restorer) for restorer in named] == [Others]
+
+
+def test_unloading_takes_it_off_the_list(host: Any) -> None:
+    for callback in host.callbacks["on_script_unloaded"]:
+        callback()
+    assert host.shared.face_restorers == []
+
+
+def test_sd_next_gets_the_extras_script_alone(bare_host: Any) -> None:
+    del bare_host.shared.face_restorers
+    bare_host.callbacks.clear()
+    bare_host.load()
+    assert bare_host.scripts["GpenPostprocessing"].name == "GPEN-2048"
+    assert bare_host.scripts["GpenInfotext"] is None
+    assert bare_host.callbacks == {}
+
+
+def test_nothing_generic_becomes_importable(host: Any) -> None:
+    restored = set(sys.modules)
+    assert "sd_webui_gpen2048.a1111_gpen.face_restoration" in restored
+    assert not restored & {"shared", "scripts", "a1111_gpen", "registration", "gpen2048.py"}
+
+
+def test_missing_network_names_the_folder(bare_host: Any, photo: Any) -> None:
+    result = bare_host.restorer().restore(photo)
+    assert result is photo
+    (message,) = bare_host.errors_reported
+    assert str(bare_host.folder / "GPEN") in message and "GPEN-BFR-2048.pth" in message
+
+
+def test_missing_detector_names_both_folders(host: Any, photo: Any) -> None:
+    (host.folder / "GPEN" / "detection_mobilenet0.25_Final.pth").unlink()
+    assert restore(host, photo) is photo
+    (message,) = host.errors_reported
+    assert all(str(host.folder / name) in message for name in ("GPEN", "GFPGAN"))
+
+
+def test_a_wrong_size_is_told(host: Any, photo: Any, tiny_weights: Path) -> None:
+    host.opts["gpen_model"] = "Automatic"
+    (host.folder / "GPEN" / "GPEN-BFR-2048.pth").symlink_to(tiny_weights)
+    assert restore(host, photo) is photo
+    assert "64 network; wanted the 2048 network" in host.errors_reported[0]
+
+
+def test_an_impossible_setting_says_where_to_look(host: Any, photo: Any) -> None:
+    host.opts["gpen_select"] = "everyone"
+    assert restore(host, photo) is photo
+    assert "select is 'everyone'" in host.errors_reported[0] and "Settings > GPEN-2048" in host.errors_reported[0]
+
+
+def test_the_unforeseen_is_reported_with_its_traceback(host: Any, photo: Any) -> None:
+    host.when_detecting.append(lambda: 1 / 0)
+    assert restore(host, photo) is photo
+    ((message,), how) = host.errors.report[0]
+    assert "division by zero" in message and how == {"exc_info": True}
+
+
+@pytest.mark.parametrize("wish", ["interrupted", "skipped"])
+def test_interrupt_and_skip_stop_between_stages(host: Any, photo: Any, wish: str) -> None:
+    host.when_detecting.append(lambda: setattr(host.shared.state, wish, True))
+    assert restore(host, photo) is photo
+    assert host.errors_reported == [] and host.shared.state.textinfo == "before"
+    setattr(host.shared.state, wish, False)
+    host.when_detecting.clear()
+    assert restore(host, photo) is not photo
+
+
+def test_progress_counts_faces_and_the_text_before_comes_back(host: Any, photo: Any) -> None:
+    shown: list[str] = []
+    state = type(host.shared.state)
+    host.shared.state.__class__ = type("Watched", (state,), {"__setattr__": _recorder(state, shown)})
+    restore(host, photo)
+    assert shown[0] == "GPEN: finding faces" and shown[-1] == "before"
+    assert list(dict.fromkeys(text for text in shown if "face " in text)) == ["GPEN face 1/2", "GPEN face 2/2"]
+
+
+def _recorder(state: Any, shown: list[str]) -> Any:
+    def record(self: Any, name: str, value: Any) -> None:
+        if name == "textinfo":
+            shown.append(value)
+        state.__setattr__(self, name, value)
+
+    return record
+
+
+def test_the_network_is_loaded_once_and_again_when_settings_change(
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Any] = []
+    load = host.equipment.load_network
+    monkeypatch.setattr(host.equipment, "load_network", lambda *a, **k: loaded.append(a) or load(*a, **k))
+    restore(host, photo)
+    restore(host, photo)
+    assert len(loaded) == 1
+    host.opts["gpen_unload"] = True
+    restore(host, photo)
+    restore(host, photo)
+    assert len(loaded) == 2
+
+
+def test_the_network_leaves_the_device_when_the_user_wants_that(
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moves: list[str] = []
+    monkeypatch.setattr(host.equipment, "_move", lambda restorer, where: moves.append(str(where)))
+    monkeypatch.setattr(host.device, "working_device", lambda: host.equipment.torch.device("cpu", 0))
+    restore(host, photo)
+    host.opts["face_restoration_unload"] = True
+    restore(host, photo)
+    assert moves == ["cpu:0", "cpu:0", "cpu"]
+
+
+def test_it_is_put_away_even_after_a_failure(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.opts["face_restoration_unload"] = True
+    moves: list[str] = []
+    monkeypatch.setattr(host.equipment, "_move", lambda restorer, where: moves.append(str(where)))
+    host.when_detecting.append(lambda: 1 / 0)
+    restore(host, photo)
+    assert moves == ["cpu", "cpu"] and len(host.devices.torch_gc) == 1
+
+
+@pytest.mark.parametrize(("where", "released"), [("cpu", 0), ("cuda", 1)])
+def test_memory_of_the_forward_pass_is_kept_on_the_cpu_only(host: Any, where: str, released: int) -> None:
+    calls: list[int] = []
+    network = SimpleNamespace(release=lambda: calls.append(1))
+    host.equipment.EQUIPMENT._put_away(SimpleNamespace(network=network), host.equipment.torch.device(where))
+    assert len(calls) == released

@@ -1,0 +1,143 @@
+"""Every implementation of the passes against PyTorch's, and PyTorch's against the readable network's layers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from gpen2048 import choice
+from gpen2048.network import Blur, Upsample
+from gpen2048.numba_passes import NumbaPasses
+from gpen2048.passes import Passes, TorchPasses, enlarge
+from torch import Tensor
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def random(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    n, c, h, w = shape
+    return torch.randn(n, h, w, c, generator=torch.Generator().manual_seed(h * w)).to(dtype).permute(0, 3, 1, 2)
+
+
+@pytest.fixture(params=[TorchPasses, NumbaPasses])
+def passes(request: pytest.FixtureRequest) -> Passes:
+    return request.param()
+
+
+@pytest.mark.parametrize("top, rows", [(-2, 14), (-2, 5), (0, 10), (6, 6)])
+def test_blur_is_the_readable_filter(passes: Passes, top: int, rows: int) -> None:
+    x, out = random(2, 5, 13, 17), random(2, 5, rows, 18)
+    passes.blur(x, top, out)
+    assert torch.allclose(out, Blur((2, 2))(x)[:, :, top + 2 : top + 2 + rows], atol=1e-6)
+
+
+@pytest.mark.parametrize("top, rows", [(-1, 16), (-1, 4), (3, 9), (10, 5)])
+def test_join_filters_activates_and_modulates(passes: Passes, top: int, rows: int) -> None:
+    x, feature, k = random(2, 5, 17, 17), random(2, 5, rows, 16), torch.randn(2, 6, 5)
+    out = random(2, 10, rows, 16)
+    y = Blur((1, 1))(x)[:, :, top + 1 : top + 1 + rows]
+    gain, bias, feature_gain, feature_bias, *modulation = (row[:, :, None, None] for row in k.unbind(1))
+    halves = (y * gain + bias, feature * feature_gain + feature_bias)
+    wanted = torch.cat([F.leaky_relu(half, 0.2) * m for half, m in zip(halves, modulation)], dim=1)
+    passes.join(x, top, feature, k, out)
+    assert torch.allclose(out, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("row", [0, 4, 10])
+def test_paint_adds_to_the_doubled_image(passes: Passes, row: int) -> None:
+    x, feature, k = random(2, 5, 6, 16), random(2, 5, 6, 16), torch.randn(2, 6, 5)
+    weight, bias, below = torch.randn(2, 3, 10), torch.randn(3), random(2, 3, 8, 8)
+    image, out = random(2, 3, 6, 16), random(2, 10, 6, 16)
+    gain, level, feature_gain, feature_level, *modulation = (line[:, :, None, None] for line in k.unbind(1))
+    halves = [F.leaky_relu(v, 0.2) for v in (x * gain + level, feature * feature_gain + feature_level)]
+    wanted = torch.einsum("nkc,nchw->nkhw", weight, torch.cat(halves, dim=1)) + bias[:, None, None]
+    passes.paint(x, feature, k, (weight, bias), below, row, image, out)
+    assert torch.allclose(image, wanted + Upsample()(below)[:, :, row : row + 6], atol=1e-5)
+    assert torch.allclose(out, torch.cat([half * m for half, m in zip(halves, modulation)], dim=1), atol=1e-5)
+
+
+def test_enlarging_is_the_readable_one() -> None:
+    image = random(2, 3, 8, 8)
+    for rows in ((0, 16), (0, 4), (6, 10), (12, 16)):
+        assert torch.allclose(enlarge(image, rows), Upsample()(image)[:, :, slice(*rows)], atol=1e-6)
+
+
+def test_numba_rounds_bfloat16_as_pytorch_does() -> None:
+    x = torch.tensor([1.00390625, 1.01171875, -3.3e38, 3.4e38, 1e-40, float("inf"), float("nan"), 0.0])
+    x = x.to(torch.bfloat16).view(1, 2, 2, 2).contiguous(memory_format=torch.channels_last)
+    wanted, seen = x.clone(), x.clone()
+    TorchPasses().activate(x.clone(), wanted)
+    NumbaPasses().activate(x.clone(), seen)
+    assert torch.equal(seen.nan_to_num(7), wanted.nan_to_num(7))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_compiled_passes_are_used_on_the_cpu(dtype: torch.dtype) -> None:
+    assert isinstance(choice.passes_for(torch.device("cpu"), dtype), NumbaPasses)
+
+
+def test_passes_that_differ_are_not_used(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    class Wrong(TorchPasses):
+        def activate(self, x: Tensor, out: Tensor) -> None:
+            out.copy_(x)
+
+    monkeypatch.setattr(choice, "_compiler", lambda kind, dtype: Wrong())
+    choice._compiled.cache_clear()
+    with caplog.at_level("INFO"):
+        assert type(choice.passes_for(torch.device("cpu"), torch.float32)) is TorchPasses
+    assert "differs from PyTorch's" in caplog.text
+    choice._compiled.cache_clear()
+
+
+def test_without_a_compiler_pytorch_does_it(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def missing(kind: str, dtype: torch.dtype) -> Passes:
+        raise ImportError("No module named 'numba'")
+
+    monkeypatch.setattr(choice, "_compiler", missing)
+    choice._compiled.cache_clear()
+    with caplog.at_level("INFO"):
+        assert type(choice.passes_for(torch.device("cpu"), torch.float32)) is TorchPasses
+    assert "No module named 'numba'" in caplog.text
+    choice._compiled.cache_clear()
+
+
+def test_nothing_heavy_is_imported_with_the_package() -> None:
+    code = "import sys, gpen2048.inference; print([m for m in ('numba', 'triton') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=SHARED, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+INTERPRETED = """
+import torch
+from gpen2048.choice import prove
+from gpen2048.triton_passes import TritonPasses
+from gpen2048.inference import Network
+from gpen2048 import inference
+import sys
+sys.path.insert(0, sys.argv[1])
+import test_inference as cases
+for dtype in (torch.float32, torch.float16):
+    prove(TritonPasses(), torch.device("cpu"), dtype)
+inference.passes_for = lambda device, dtype: TritonPasses()
+config = cases.NetworkConfig(32, 1, 0.0625)
+state, x = cases.random_state(config), cases.random_images(2, 32)
+network = Network.from_state_dict(config, state)
+for network.low_memory in (False, True):
+    inference.LOW_MEMORY_ROWS = inference.STRIP_ROWS = 16 if network.low_memory else 32
+    assert cases.error(network(x), cases.reference(state, x, config)) < 2e-5
+print("agrees")
+"""
+
+
+def test_triton_kernels_agree_in_tritons_interpreter() -> None:
+    triton = pytest.importorskip("triton", minversion="3.0")
+    assert triton
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(SHARED)}
+    command = [sys.executable, "-c", INTERPRETED, str(Path(__file__).parent)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "agrees", result.stderr[-2000:]
