@@ -30,7 +30,9 @@ PARSER_SOURCE = "https://github.com/xinntao/facexlib/releases/download/v0.2.2/pa
 def register() -> None:
     """Makes the folders known. Other packs overwrite these keys, so this is called before each use."""
     for key, folder in FOLDERS.items():
-        folder_paths.add_model_folder_path(key, str(Path(folder_paths.models_dir) / folder))
+        own, _ = folder_paths.folder_names_and_paths.get(folder, ([], ()))  # extra_model_paths.yaml may name the folder
+        for path in (*own, str(Path(folder_paths.models_dir) / folder)):
+            folder_paths.add_model_folder_path(key, path)
         paths, suffixes = folder_paths.folder_names_and_paths[key]
         if suffixes:  # an empty set means that every file is listed
             folder_paths.folder_names_and_paths[key] = (paths, {*suffixes, *SUFFIXES})

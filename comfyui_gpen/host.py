@@ -80,6 +80,7 @@ class FaceProgress:
     def __init__(self, frames: int):
         self._bar = ProgressBar(frames * UNITS)
         self._frame = 0
+        self._value = 0
         self._face = -1
         self._stage = 0
         self._crop: Tensor | None = None
@@ -101,7 +102,9 @@ class FaceProgress:
         self._face = done
         if total:
             faces = min(total, done + min(self._stage, STAGES - 1) / STAGES)
-            self._bar.update_absolute(int((self._frame + faces / total) * UNITS), preview=self._preview())
+            # Of faces that are restored together the last one's crop comes before the first one's paste.
+            self._value = max(self._value, int((self._frame + faces / total) * UNITS))
+            self._bar.update_absolute(self._value, preview=self._preview())
 
     def _preview(self) -> tuple[str, Image.Image, int] | None:
         crop, self._crop = self._crop, None

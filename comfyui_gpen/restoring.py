@@ -11,6 +11,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ..shared.gpen2048 import FaceRestorer, RestoreOptions
+from .batching import faces_at_once, network_bytes
 from .choosing import Choice, Chosen
 from .frames import Batch, Frames, as_image, crop_image
 from .host import FaceProgress, interruptible, loaded, stop_if_interrupted
@@ -19,10 +20,8 @@ from .reporting import frame_report, report_text
 from .sparing import SparingNetwork
 from .upscaling import ModelBackground
 
-# Bytes of the photo's own tensors per output pixel: picture, background, change, result and masks in float32, with
-# the temporaries of their blending; and the crops before, after and in between.
+# Per output pixel in float32: picture, background, change, result and masks, with the temporaries of their blending.
 CANVAS_BYTES = 24 * 4
-CROP_BYTES = 6 * 3 * 4
 DETECTOR_BYTES = 640 << 20  # RetinaFace with ResNet-50 on its largest tile, in float32
 MOST_AUTO_SCALE = 4
 
@@ -70,24 +69,24 @@ class Restoring:
         parser = self.model.require_parser() if self.options.mask == "parse" else None
         detector = self.model.require_detector() if self.choice.needs_detector else None
         patchers = self._patchers()
-        device = stack.enter_context(loaded(patchers, self._memory_required()))
+        at_once = faces_at_once(self.model)
+        device = stack.enter_context(loaded(patchers, self._memory_required(at_once)))
         network = stack.enter_context(SparingNetwork(self.model, self._progress.show, patchers[1:]))
         if self.background is not None:
             stack.enter_context(self.background)
         stack.enter_context(interruptible(detector.network if detector else None))
-        return FaceRestorer(network, detector, parser), device
+        return FaceRestorer(network, detector, parser, batch=at_once), device
 
     def _patchers(self) -> list[ModelPatcher]:
         used = {"detector": self.choice.needs_detector, "parser": self.options.mask == "parse"}
         others = [self.model.others[name] for name, wanted in used.items() if wanted]
         return [self.model.patcher, *others, *(self.background.patchers if self.background else [])]
 
-    def _memory_required(self) -> int:
-        """Bytes for the most demanding step, and for the photo that is there in all of them."""
+    def _memory_required(self, faces: int) -> int:
+        """Bytes for the most demanding step, with `faces` at once, and for the photo that is there in all of them."""
         height, width = self.frames.size
         scale = MOST_AUTO_SCALE if self.options.scale == "auto" else int(self.options.scale)
-        crops = CROP_BYTES * self.model.network.config.size**2
-        steps = [self.model.network.memory_required(1, self.model.patcher.load_device) + crops]
+        steps = [network_bytes(self.model, faces)]
         steps += [DETECTOR_BYTES] if self.choice.needs_detector else []
         steps += [self.background.memory_required()] if self.background else []
         return max(steps) + CANVAS_BYTES * height * width * scale**2

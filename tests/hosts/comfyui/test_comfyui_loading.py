@@ -31,6 +31,12 @@ def test_folders_survive_other_packs_and_the_users_own(host: Any, nodes: dict[st
     assert paths == [str(own), str(host.models / "facerestore_models")] and ".ckpt" in suffixes
 
 
+def test_detectors_are_found_under_the_folders_name_too(host: Any, nodes: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "retinaface-mine.pth").touch()
+    host.paths["facedetection"] = ([str(tmp_path)], set())  # extra_model_paths.yaml: "facedetection: …"
+    assert nodes["GPENLoader"].define_schema().inputs[1].more["options"] == ["retinaface-mine.pth", "none"]
+
+
 def test_an_empty_set_of_suffixes_stays_empty(host: Any, nodes: dict[str, Any]) -> None:
     host.paths["facerestore_models"] = ([], set())  # every file is listed for other packs
     nodes["GPENLoader"].define_schema()

@@ -135,6 +135,23 @@ def test_a_batch_of_crops_is_halved_until_it_fits(pack: Any, model: Any) -> None
     assert seen == [5, 2, 2, 1]
 
 
+@pytest.mark.parametrize(("free", "at_once"), [(8 << 30, 2), (0, 1)])
+def test_faces_go_together_where_memory_allows(
+    host: Any, nodes: dict[str, Any], pack: Any, model: Any, photos: Tensor, bboxes: Any, free: int, at_once: int
+) -> None:
+    whole = run(nodes, photos, model, bboxes)[0]
+    seen: list[int] = []
+    model.patcher.model = Exhausted(model.network, lambda network, batch: not seen.append(batch))
+    management = pack("comfyui_gpen.batching").mm
+    management.is_device_cpu = lambda device: False
+    management.get_free_memory = lambda device: free
+    host.progress.clear()
+    assert torch.allclose(run(nodes, photos, model, bboxes)[0], whole, atol=1e-5)
+    assert max(seen) == at_once and sum(seen) == 3
+    values = [value for value, _, _ in host.progress]
+    assert values == sorted(values)
+
+
 def test_another_error_is_not_taken_for_lack_of_memory(
     host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any
 ) -> None:

@@ -1,0 +1,27 @@
+"""How many faces go through the network at once, and what memory that takes."""
+
+from __future__ import annotations
+
+import comfy.model_management as mm
+
+from .model import GpenModel
+
+CROP_BYTES = 6 * 3 * 4  # per pixel of a crop in float32: before, after and in between
+MOST_AT_ONCE = 4  # more gain nothing at 2048 px
+SHARE = 0.5  # of the memory that is free now: a batch is not worth another model's place
+
+
+def network_bytes(model: GpenModel, faces: int) -> int:
+    """Bytes of activations and crops of `faces` at once on the computing device."""
+    crops = CROP_BYTES * model.network.config.size**2 * faces
+    return model.network.memory_required(faces, model.patcher.load_device) + crops
+
+
+def faces_at_once(model: GpenModel, wanted: int = MOST_AT_ONCE) -> int:
+    """How many of `wanted` faces fit easily; 1 on the CPU, where a batch gains nothing."""
+    device = model.patcher.load_device
+    if mm.is_device_cpu(device):
+        return 1
+    free = mm.get_free_memory(device) * SHARE
+    fitting = [faces for faces in range(2, min(wanted, MOST_AT_ONCE) + 1) if network_bytes(model, faces) <= free]
+    return max(fitting, default=1)
