@@ -54,7 +54,7 @@ class Equipment:
             with device.room(_required(restorer, pixels, options, where), where):
                 try:
                     _move(restorer, where)
-                    return _on_cpu(restorer(pixels.to(where), options, on_progress=watch))
+                    return _on_cpu(_run(restorer, pixels.to(where), options, watch))
                 finally:
                     self._put_away(restorer, where)
 
@@ -86,9 +86,23 @@ class Equipment:
             _move(restorer, torch.device("cpu"))
         if unload or where.type != "cpu":
             restorer.network.release()
+        restorer.network.low_memory = False
         if host.option("gpen_unload", False):
             self._kept.clear()
         host.devices.torch_gc()
+
+
+def _run(restorer: FaceRestorer, pixels: Tensor, options: RestoreOptions, watch: host.Watch) -> Restoration:
+    """Restores; once more with half of the network's memory when the device runs out of it."""
+    try:
+        return restorer(pixels, options, on_progress=watch)
+    except torch.cuda.OutOfMemoryError:
+        if restorer.network.low_memory:
+            raise
+    restorer.network.low_memory = True  # outside the except block, whose traceback keeps tensors alive
+    restorer.network.release()
+    host.devices.torch_gc()
+    return restorer(pixels, options, on_progress=watch)
 
 
 def _modules(restorer: FaceRestorer) -> list[nn.Module]:
