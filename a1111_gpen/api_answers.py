@@ -28,11 +28,10 @@ from ..shared.gpen2048 import (
 )
 from . import controls, host, settings, weights
 from .attempts import sentence
-from .equipment import EQUIPMENT, Choice
+from .equipment import EQUIPMENT, LARGEST_AUTO_SCALE, Choice
 
 FORMATS = ("png", "jpeg", "webp", "tiff")
 MEGA = 1_000_000
-LARGEST_AUTO_SCALE = 4
 STATUSES = {WeightsNotFoundError: 404, CheckpointError: 409, OutOfMemoryError: 413}
 UNUSABLE = 422  # every other GpenError: options out of range, no picture
 

@@ -21,6 +21,9 @@ from ..shared.gpen2048 import (
 )
 from . import device, host, weights
 
+LARGEST_AUTO_SCALE = 4  # of RestoreOptions.scale "auto"
+PICTURE_COPIES = 4  # input, canvas, mask and what compositing makes meanwhile
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -48,10 +51,10 @@ class Equipment:
         where = device.working_device()
         with self._lock, torch.inference_mode(False), torch.no_grad(), host.Watch() as watch:
             restorer = self._restorer(options, choice, where)
-            with device.room(_required(restorer, pixels, options), where):
+            with device.room(_required(restorer, pixels, options, where), where):
                 try:
                     _move(restorer, where)
-                    return _on_cpu(restorer(pixels.to(where), options, on_progress=watch))
+                    return _on_cpu(_run(restorer, pixels.to(where), options, watch))
                 finally:
                     self._put_away(restorer, where)
 
@@ -83,9 +86,23 @@ class Equipment:
             _move(restorer, torch.device("cpu"))
         if unload or where.type != "cpu":
             restorer.network.release()
+        restorer.network.low_memory = False
         if host.option("gpen_unload", False):
             self._kept.clear()
         host.devices.torch_gc()
+
+
+def _run(restorer: FaceRestorer, pixels: Tensor, options: RestoreOptions, watch: host.Watch) -> Restoration:
+    """Restores; once more with half of the network's memory when the device runs out of it."""
+    try:
+        return restorer(pixels, options, on_progress=watch)
+    except torch.cuda.OutOfMemoryError:
+        if restorer.network.low_memory:
+            raise
+    restorer.network.low_memory = True  # outside the except block, whose traceback keeps tensors alive
+    restorer.network.release()
+    host.devices.torch_gc()
+    return restorer(pixels, options, on_progress=watch)
 
 
 def _modules(restorer: FaceRestorer) -> list[nn.Module]:
@@ -106,13 +123,13 @@ def _with_data(loaded: Any) -> Any:
     return loaded
 
 
-def _required(restorer: FaceRestorer, pixels: Tensor, options: RestoreOptions) -> int:
-    """Bytes of weights, of one forward pass, and of a few copies of the picture."""
+def _required(restorer: FaceRestorer, pixels: Tensor, options: RestoreOptions, where: torch.device) -> int:
+    """Bytes on `where` of weights, of one forward pass, and of a few copies of the picture."""
     parameters = [parameter for module in _modules(restorer) for parameter in module.parameters()]
-    scale = 4 if options.scale == "auto" else options.scale
-    copies = 4
-    picture = copies * pixels.numel() * pixels.element_size() * scale**2
-    return sum(p.numel() * p.element_size() for p in parameters) + restorer.network.memory_required() + picture
+    weights_bytes = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
+    scale = LARGEST_AUTO_SCALE if options.scale == "auto" else options.scale
+    picture = PICTURE_COPIES * pixels.numel() * pixels.element_size() * scale**2
+    return weights_bytes + restorer.network.memory_required(device=where) + picture
 
 
 def _on_cpu(result: Restoration) -> Restoration:

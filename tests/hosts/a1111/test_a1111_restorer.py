@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -143,47 +142,3 @@ def _recorder(state: Any, shown: list[str]) -> Any:
         state.__setattr__(self, name, value)
 
     return record
-
-
-def test_the_network_is_loaded_once_and_again_when_settings_change(
-    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loaded: list[Any] = []
-    load = host.equipment.load_network
-    monkeypatch.setattr(host.equipment, "load_network", lambda *a, **k: loaded.append(a) or load(*a, **k))
-    restore(host, photo)
-    restore(host, photo)
-    assert len(loaded) == 1
-    host.opts["gpen_unload"] = True
-    restore(host, photo)
-    restore(host, photo)
-    assert len(loaded) == 2
-
-
-def test_the_network_leaves_the_device_when_the_user_wants_that(
-    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    moves: list[str] = []
-    monkeypatch.setattr(host.equipment, "_move", lambda restorer, where: moves.append(str(where)))
-    monkeypatch.setattr(host.device, "working_device", lambda: host.equipment.torch.device("cpu", 0))
-    restore(host, photo)
-    host.opts["face_restoration_unload"] = True
-    restore(host, photo)
-    assert moves == ["cpu:0", "cpu:0", "cpu"]
-
-
-def test_it_is_put_away_even_after_a_failure(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    host.opts["face_restoration_unload"] = True
-    moves: list[str] = []
-    monkeypatch.setattr(host.equipment, "_move", lambda restorer, where: moves.append(str(where)))
-    host.when_detecting.append(lambda: 1 / 0)
-    restore(host, photo)
-    assert moves == ["cpu", "cpu"] and len(host.devices.torch_gc) == 1
-
-
-@pytest.mark.parametrize(("where", "released"), [("cpu", 0), ("cuda", 1)])
-def test_memory_of_the_forward_pass_is_kept_on_the_cpu_only(host: Any, where: str, released: int) -> None:
-    calls: list[int] = []
-    network = SimpleNamespace(release=lambda: calls.append(1))
-    host.equipment.EQUIPMENT._put_away(SimpleNamespace(network=network), host.equipment.torch.device(where))
-    assert len(calls) == released

@@ -1,0 +1,77 @@
+"""What stays loaded, where, and what happens when memory runs out."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+
+def restore(host: Any, photo: Any) -> Any:
+    return host.restorer().restore(photo)
+
+
+def test_the_network_is_loaded_once_and_again_when_settings_change(
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Any] = []
+    load = host.equipment.load_network
+    monkeypatch.setattr(host.equipment, "load_network", lambda *a, **k: loaded.append(a) or load(*a, **k))
+    restore(host, photo)
+    restore(host, photo)
+    assert len(loaded) == 1
+    host.opts["gpen_unload"] = True
+    restore(host, photo)
+    restore(host, photo)
+    assert len(loaded) == 2
+
+
+def test_the_network_leaves_the_device_when_the_user_wants_that(
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moves: list[str] = []
+    monkeypatch.setattr(host.equipment, "_move", lambda restorer, where: moves.append(str(where)))
+    monkeypatch.setattr(host.device, "working_device", lambda: host.equipment.torch.device("cpu", 0))
+    restore(host, photo)
+    host.opts["face_restoration_unload"] = True
+    restore(host, photo)
+    assert moves == ["cpu:0", "cpu:0", "cpu"]
+
+
+def test_it_is_put_away_even_after_a_failure(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.opts["face_restoration_unload"] = True
+    moves: list[str] = []
+    monkeypatch.setattr(host.equipment, "_move", lambda restorer, where: moves.append(str(where)))
+    host.when_detecting.append(lambda: 1 / 0)
+    restore(host, photo)
+    assert moves == ["cpu", "cpu"] and len(host.devices.torch_gc) == 1
+
+
+@pytest.mark.parametrize(("where", "released"), [("cpu", 0), ("cuda", 1)])
+def test_memory_of_the_forward_pass_is_kept_on_the_cpu_only(host: Any, where: str, released: int) -> None:
+    calls: list[int] = []
+    network = SimpleNamespace(release=lambda: calls.append(1), low_memory=True)
+    host.equipment.EQUIPMENT._put_away(SimpleNamespace(network=network), host.equipment.torch.device(where))
+    assert len(calls) == released and not network.low_memory
+
+
+@pytest.mark.parametrize(("failures", "restored"), [(0, True), (1, True), (2, False)])
+def test_out_of_memory_is_met_with_less_memory_once(
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch, failures: int, restored: bool
+) -> None:
+    torch = host.equipment.torch
+    modes: list[bool] = []
+    restorer_class = host.equipment.FaceRestorer
+    call = restorer_class.__call__
+
+    def scarce(self: Any, *args: Any, **kwargs: Any) -> Any:
+        modes.append(self.network.low_memory)
+        if len(modes) <= failures:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return call(self, *args, **kwargs)
+
+    monkeypatch.setattr(restorer_class, "__call__", scarce)
+    assert (restore(host, photo) is not photo) == restored
+    assert modes == [False, True][: max(1, min(failures + 1, 2))]
+    assert restored or "--use-cpu gpen" in host.errors_reported[0]
