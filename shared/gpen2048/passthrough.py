@@ -19,7 +19,7 @@ COARSER = 16  # the sharpening filter compares with the face reduced by this fac
 
 
 def passthrough_state_dict(config: NetworkConfig, sharpen: float = 0.0) -> dict[str, Tensor]:
-    """A float32 state dict in the released layout, whose network gives x + `sharpen` · (x − x reduced and enlarged 16x).
+    """A float32 state dict in the released layout, whose network gives x + `sharpen` · (x − x made 16x coarser).
 
     Raises ValueError when the network is too narrow to carry RGB at its full size.
     """
