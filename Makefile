@@ -33,6 +33,10 @@ test-floor: .venv-floor/ready
 test-ceiling: .venv-ceiling/ready
 	.venv-ceiling/bin/python -m pytest -q
 
+benchmark: .venv/ready
+	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[benchmark]"
+	.venv/bin/python benchmarks/network.py
+
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[test,check]"

@@ -184,6 +184,20 @@ def test_ctrl_c_leaves_no_half_file(
     assert not out.exists() or not list(out.iterdir())
 
 
+def test_too_little_memory_says_what_to_try(
+    run: Any, tmp_path: Path, photo_path: Path, network: Path, landmarks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("gpen2048.inference.Network.forward", full)
+    code, _, errors = run(
+        "restore", photo_path, "-o", tmp_path / "o.png", "--network", network, "--landmarks", landmarks
+    )
+    assert code == 1 and "too little memory" in errors and "--precision fp16" in errors
+    assert not (tmp_path / "o.png").exists()
+
+
 def test_inspect_says_what_a_file_is(run: Any, network: Path, tmp_path: Path) -> None:
     code, printed, _ = run("inspect", network)
     assert code == 0

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..comparison import MOST_FACES, compare_sheet
-from ..errors import GpenError, InvalidOptionError
+from ..errors import GpenError, InvalidOptionError, OutOfMemoryError
 from ..faces import Face
 from ..images import Picture, read_image, write_image
 from ..options import RestoreOptions
@@ -26,6 +27,8 @@ from .loading import Equipment, add_equipment_flags, load_equipment
 from .progress import FaceBar
 from .reporting import picture_report, summary_line
 from .sources import Job, plan
+
+GIGABYTE = 1e9
 
 
 def add_to(commands: Any) -> None:
@@ -86,7 +89,14 @@ def _restore(
     picture: Picture, equipment: Equipment, options: RestoreOptions, faces: Sequence[Face] | None, bar: FaceBar
 ) -> Restoration:
     restorer: FaceRestorer = equipment.restorer
-    return restorer(picture.pixels.to(equipment.device), options, faces=faces, on_progress=bar.update)
+    try:
+        return restorer(picture.pixels.to(equipment.device), options, faces=faces, on_progress=bar.update)
+    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+        needed = restorer.network.memory_required() / GIGABYTE
+        raise OutOfMemoryError(
+            f"{equipment.device} has too little memory; the network alone wants {needed:.1f} GB beside its weights. "
+            "Try --precision fp16, a smaller --scale, or --device cpu"
+        ) from error
 
 
 def _captions(result: Restoration) -> list[str]:
