@@ -116,7 +116,7 @@ def _reference(task: Task) -> Run:
 
 
 def _onnxruntime(task: Task) -> Run:
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
     provider = "CUDAExecutionProvider" if task["device"].startswith("cuda") else "CPUExecutionProvider"
     session = onnxruntime.InferenceSession(task["model"], providers=[provider])

@@ -33,6 +33,7 @@ def compiled(function: Callable[..., None]) -> Any:
         return njit(nogil=True, fastmath=SAFE_MATH, error_model="numpy")(function)
 
 
+# In compiled code the overloads below stand in for these two; as Python they never run.
 def widened(x):
     """The float32 value of a stored element."""
     raise NotImplementedError
