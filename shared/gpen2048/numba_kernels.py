@@ -26,11 +26,16 @@ NEAR, FAR = np.float32(0.75), np.float32(0.25)  # bilinear weights of doubling a
 
 
 def compiled(function: Callable[..., None]) -> Any:
-    """Compiled on first call and cached on disk; only in memory where no folder can be written."""
+    """Compiled on first call; cached on disk where a folder can be written and the package bears its own name.
+
+    A cache names the module it was made from, and one made under a host's name for the package (ComfyUI's is the
+    folder's path) is an error under any other.
+    """
+    options = {"nogil": True, "fastmath": SAFE_MATH, "error_model": "numpy"}
     try:
-        return njit(cache=True, nogil=True, fastmath=SAFE_MATH, error_model="numpy")(function)
+        return njit(cache=__name__.startswith("gpen2048."), **options)(function)
     except RuntimeError:
-        return njit(nogil=True, fastmath=SAFE_MATH, error_model="numpy")(function)
+        return njit(**options)(function)
 
 
 # In compiled code the overloads below stand in for these two; as Python they never run.
