@@ -38,15 +38,13 @@ def compiled(function: Callable[..., None]) -> Any:
         return njit(**options)(function)
 
 
-# In compiled code the overloads below stand in for these two; as Python they never run.
-def widened(x):
+# These two are only names: in compiled code the overloads below stand in for them, and as Python they never run.
+def widened(x) -> Any:
     """The float32 value of a stored element."""
-    raise NotImplementedError
 
 
-def narrowed(x, like):
+def narrowed(x, like) -> Any:
     """A float32 value as it is stored where `like` is."""
-    raise NotImplementedError
 
 
 @overload(widened)

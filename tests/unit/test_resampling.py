@@ -89,7 +89,7 @@ def test_a_constant_stays_constant(degrees: float) -> None:
 
 
 def test_beyond_the_output_s_nyquist_nothing_is_left() -> None:
-    """A sine at twice the output's Nyquist frequency keeps at most 5 % of its amplitude, at any angle of the face."""
+    """A sine at twice the output's Nyquist frequency keeps at most 5 % of its amplitude."""
     y, x = torch.meshgrid(torch.arange(1024), torch.arange(1024), indexing="ij")
     for shrink in (4.0, 27.0):
         source = torch.sin(2 * math.pi / shrink * (x if shrink == 4 else y))[None].float()

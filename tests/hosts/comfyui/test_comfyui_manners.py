@@ -197,11 +197,11 @@ def test_at_scale_one_the_upscale_model_rests(nodes: dict[str, Any], model: Any,
     assert doubler.devices == []
 
 
-def test_weights_left_behind_are_fetched_and_returned(pack: Any) -> None:
+def test_weights_left_behind_are_fetched_and_returned(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     manners = pack("comfyui_gpen.host")
     module = nn.Linear(2, 2)
     moves: list[str] = []
-    module.to = lambda device: moves.append(str(device))  # type: ignore[method-assign]  # watched, not moved
+    monkeypatch.setattr(module, "to", lambda device: moves.append(str(device)))  # watched, not moved
     patcher = sys.modules["comfy.model_patcher"].ModelPatcher(module, torch.device("cuda"), torch.device("cpu"))
     with manners.loaded([patcher], 0) as device:
         assert device.type == "cuda" and moves == ["cuda"]
