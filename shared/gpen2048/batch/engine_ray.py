@@ -26,6 +26,7 @@ RETRIES = 2  # of pictures whose worker died
 MOST_DEATHS = 3  # pictures in a row, each alone, over which workers died: nothing can be done on this cluster
 GPU_WORKER_CORES = 4  # at most; decoding and encoding keep pace with one GPU on fewer
 
+Weights = Mapping[str, tuple[str, Any]]  # file names, and references to what is in the files
 Build = Callable[[Mapping[str, Path]], PictureRestorer]
 
 
@@ -92,7 +93,7 @@ class RayEngine:
             max_restarts=-1,
             max_task_retries=RETRIES,
         )
-        self.workers = [kind.remote(build, self._weights) for _ in range(count)]
+        self.workers = [kind.remote(build) for _ in range(count)]
         self._stopped = threading.Event()
         self._suspects = threading.Lock()
         self._died = 0  # pictures in a row
@@ -111,7 +112,7 @@ class RayEngine:
     def _sit(self, worker: Any) -> Restore:
         """Waits until `worker` is there, which on a busy or growing cluster may take long."""
         try:
-            self._ray.get(worker.is_ready.remote())
+            self._ray.get(worker.is_ready.remote(self._weights))
         except self._ray.exceptions.RayError as error:
             raise self._ended(f"a worker could not start: {_cause(error)}") from error
         return partial(self._restore, worker)
@@ -135,7 +136,7 @@ class RayEngine:
             return Restored(error=message)
 
     def _ask(self, worker: Any, originals: Sequence[Original]) -> list[Restored]:
-        restored: list[Restored] = self._ray.get(worker.restore.remote(list(originals)))
+        restored: list[Restored] = self._ray.get(worker.restore.remote(self._weights, list(originals)))
         self._died = 0
         return restored
 
@@ -144,21 +145,36 @@ class RayEngine:
 
 
 class Worker:
-    """What runs on the cluster: a network on its device, for several chunks of pictures at once."""
+    """What runs on the cluster: a network on its device, for several chunks of pictures at once.
 
-    def __init__(self, build: Build, weights: Mapping[str, tuple[str, Any]]):
-        ray = _import_ray()
-        with tempfile.TemporaryDirectory() as folder:
-            files = {name: Path(folder) / f"{name}-{file}" for name, (file, _) in weights.items()}
-            for name, (_, content) in weights.items():
-                files[name].write_bytes(ray.get(content))
-            self._restorer = build(files)
+    The weights come with every call, as references to the object store: a worker that is started anew needs them again.
+    """
 
-    def is_ready(self) -> bool:
-        return True
+    def __init__(self, build: Build):
+        self._build = build
+        self._building = threading.Lock()
+        self._restorer: PictureRestorer | None = None
 
-    def restore(self, originals: Sequence[Original]) -> list[Restored]:
-        return self._restorer(originals)
+    def get_ready(self, weights: Weights) -> PictureRestorer:
+        with self._building:
+            if self._restorer is None:
+                with tempfile.TemporaryDirectory() as folder:
+                    self._restorer = self._build(_write(weights, Path(folder)))
+            return self._restorer
+
+    def is_ready(self, weights: Weights) -> bool:
+        return bool(self.get_ready(weights))
+
+    def restore(self, weights: Weights, originals: Sequence[Original]) -> list[Restored]:
+        return self.get_ready(weights)(originals)
+
+
+def _write(weights: Weights, folder: Path) -> dict[str, Path]:
+    """Names and paths of the files, which end as the originals do: their format is told by that."""
+    files = {name: folder / f"{name}-{file}" for name, (file, _) in weights.items()}
+    for name, (_, content) in weights.items():
+        files[name].write_bytes(_import_ray().get(content))
+    return files
 
 
 def _import_ray() -> Any:
