@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gpen2048.batch.engine_ray import Places, places
 from gpen2048.batch.pictures import Original
 from gpen2048.batch.restoring import PictureRestorer
 from gpen2048.batch.seats import spread
@@ -216,3 +217,27 @@ def test_an_error_of_a_seat_ends_the_run_and_all_its_threads() -> None:
     with pytest.raises(OSError, match="disk full"):
         list(results)
     assert stopped == [True] and threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cores", "wanted"),
+    [
+        ([{"CPU": 16.0}], 4, Places(4, 4, 0)),
+        ([{"CPU": 6.0}, {"CPU": 6.0}], 4, Places(2, 4, 0)),  # 12 CPUs in all, but no third worker fits
+        ([{"CPU": 2.0}], 4, Places(1, 2, 0)),
+        ([{"memory": 1.0}], 4, Places(1, 1, 0)),
+        ([{"CPU": 64.0, "GPU": 8.0}], 4, Places(8, 4, 1)),
+        ([{"CPU": 4.0}, {"CPU": 16.0, "GPU": 8.0}, {"CPU": 32.0, "GPU": 8.0}], 4, Places(16, 2, 1)),
+        ([{"CPU": 2.0, "GPU": 4.0}], 4, Places(4, 1, 1)),
+    ],
+)
+def test_workers_are_as_many_as_the_machines_have_room_for(nodes: Any, cores: int, wanted: Places) -> None:
+    assert places(nodes, cores) == wanted
+
+
+def test_without_ray_it_says_how_to_get_it(run: Any, folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, errors = run("batch", folder, tmp_path, "--engine", "ray")
+    assert code == 1 and "pip install 'gpen2048[ray]'" in errors
