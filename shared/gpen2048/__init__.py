@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .parsing import FaceParser, load_parser
     from .restoration import FaceReport, Restoration
     from .restorer import FaceRestorer
+    from .sequence import restore_sequence
     from .task import Request
 
 _HOMES = {
@@ -55,6 +56,7 @@ _HOMES = {
     "parsing": ("FaceParser", "load_parser"),
     "restoration": ("FaceReport", "Restoration"),
     "restorer": ("FaceRestorer",),
+    "sequence": ("restore_sequence",),
     "task": ("Request",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -86,6 +88,7 @@ __all__ = [
     "load_network",
     "load_parser",
     "read_image",
+    "restore_sequence",
     "write_image",
 ]
 
