@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         GpenError,
         InvalidOptionError,
         OutOfMemoryError,
+        UnsupportedFilmError,
         UnsupportedImageError,
         WeightsNotFoundError,
     )
@@ -45,6 +46,7 @@ _HOMES = {
         "GpenError",
         "InvalidOptionError",
         "OutOfMemoryError",
+        "UnsupportedFilmError",
         "UnsupportedImageError",
         "WeightsNotFoundError",
     ),
@@ -79,6 +81,7 @@ __all__ = [
     "Request",
     "Restoration",
     "RestoreOptions",
+    "UnsupportedFilmError",
     "UnsupportedImageError",
     "WeightsNotFoundError",
     "crop_transform",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .faces import Face
+from .selection import Choice
 
 MOST_MISSED = 4  # frames in a row in which a detector may miss a face before it counts as gone; a sixth of a second
 LEAST_OVERLAP = 0.1  # intersection over union of the boxes
@@ -25,15 +26,12 @@ MEMORY = MOST_MISSED + 2  # frames before a link's end that it depends on: the l
 class Sighting:
     """A face seen in frame `frame`, linked to where it was seen before and after.
 
-    `vote` says whether the options want this face restored (1), refuse it (0), or do not judge (None), and `reason`
-    why they refuse it.
+    `choice` is what the options give it, were it for this frame alone; None for one the detector is unsure of.
     """
 
     frame: int
     face: Face
-    vote: float | None = 1.0
-    reason: str = ""
-    sure: bool = True
+    choice: Choice | None = Choice()
     before: Sighting | None = field(default=None, repr=False)
     after: Sighting | None = field(default=None, repr=False)
 

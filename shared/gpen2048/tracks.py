@@ -15,11 +15,11 @@ from torch import Tensor
 from . import cuts, smoothing, tracking
 from .faces import Face
 from .options import RestoreOptions
-from .selection import Choice, refusals
+from .selection import Choice, choose
 from .tracking import Sighting, link
 
 FADE = 4  # frames over which a face that comes or goes within a scene is faded in or out
-VOTE_HALF = 2.0  # frames away at which a vote on whether to restore a face counts a quarter
+VOTE_HALF = 3.0  # frames away at which a frame's choice for a face counts a quarter
 SURE_WITHIN = smoothing.REACH // 2  # frames that a face may stay below the threshold between sure sightings
 LEAST_SHARE = 0.01  # of the strength: less is not seen, and would cost a run of the network
 FRAMES_AFTER = smoothing.REACH + cuts.FRAMES_AFTER
@@ -96,8 +96,10 @@ class Tracker:
         share = _wanted(chain, number) * _sure(chain, number) * self._faded(chain, number)
         if share >= LEAST_SHARE:
             return _smoothed(chain, number), Choice(share)
-        reasons = [s.reason for s in sorted(chain, key=lambda s: abs(s.frame - number)) if s.reason]
-        return _smoothed(chain, number), Choice(0.0, reasons[0] if reasons else "seen too briefly")
+        refused = [s for s in chain if s.choice and s.choice.reason]
+        nearest = min(refused, key=lambda s: abs(s.frame - number), default=None)
+        reason = nearest.choice.reason if nearest and nearest.choice else "seen too briefly"
+        return _smoothed(chain, number), Choice(0.0, reason)
 
     def _faded(self, chain: Sequence[Sighting], number: int) -> float:
         """Less than 1 near a face's first and last frame, unless the scene begins or ends there too."""
@@ -115,27 +117,20 @@ def _sightings(
     number: int, faces: Sequence[Face], options: RestoreOptions, image_size: tuple[int, int]
 ) -> list[Sighting]:
     sure = [face.score >= options.threshold for face in faces]
-    reasons = iter(refusals([face for face, is_sure in zip(faces, sure) if is_sure], options, image_size))
-    return [
-        _judged(number, face, next(reasons)) if is_sure else Sighting(number, face, None, "", False)
-        for face, is_sure in zip(faces, sure)
-    ]
-
-
-def _judged(number: int, face: Face, reason: str) -> Sighting:
-    return Sighting(number, face, 0.0 if reason else 1.0, reason)
+    choices = iter(choose([face for face, is_sure in zip(faces, sure) if is_sure], options, image_size))
+    return [Sighting(number, face, next(choices) if is_sure else None) for face, is_sure in zip(faces, sure)]
 
 
 def _wanted(chain: Sequence[Sighting], number: int) -> float:
-    """How far the options want this face, from 0 to 1, by the votes of the frames around."""
-    votes = np.array([[s.frame - number, s.vote] for s in chain if s.vote is not None]).reshape(-1, 2)
+    """The share of the strength that the frames around give this face, on average."""
+    votes = np.array([[s.frame - number, s.choice.share] for s in chain if s.choice]).reshape(-1, 2)
     weights = (1 + (votes[:, 0] / VOTE_HALF) ** 2) ** -2.0
     return float((weights * votes[:, 1]).sum() / weights.sum()) if len(votes) else 0.0
 
 
 def _sure(chain: Sequence[Sighting], number: int) -> float:
     """1 within SURE_WITHIN frames of a sure sighting, 0 without any, smooth between."""
-    distances = [abs(s.frame - number) for s in chain if s.sure]
+    distances = [abs(s.frame - number) for s in chain if s.choice]
     beyond = smoothing.REACH + 1 - SURE_WITHIN
     return _ramp((smoothing.REACH + 1 - min(distances)) / beyond) if distances else 0.0
 
