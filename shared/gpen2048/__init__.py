@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         GpenError,
         InvalidOptionError,
         OutOfMemoryError,
+        UnsupportedFilmError,
         UnsupportedImageError,
         WeightsNotFoundError,
     )
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .parsing import FaceParser, load_parser
     from .restoration import FaceReport, Restoration
     from .restorer import FaceRestorer
+    from .sequence import restore_sequence
     from .task import Request
 
 _HOMES = {
@@ -44,6 +46,7 @@ _HOMES = {
         "GpenError",
         "InvalidOptionError",
         "OutOfMemoryError",
+        "UnsupportedFilmError",
         "UnsupportedImageError",
         "WeightsNotFoundError",
     ),
@@ -55,6 +58,7 @@ _HOMES = {
     "parsing": ("FaceParser", "load_parser"),
     "restoration": ("FaceReport", "Restoration"),
     "restorer": ("FaceRestorer",),
+    "sequence": ("restore_sequence",),
     "task": ("Request",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -77,6 +81,7 @@ __all__ = [
     "Request",
     "Restoration",
     "RestoreOptions",
+    "UnsupportedFilmError",
     "UnsupportedImageError",
     "WeightsNotFoundError",
     "crop_transform",
@@ -86,6 +91,7 @@ __all__ = [
     "load_network",
     "load_parser",
     "read_image",
+    "restore_sequence",
     "write_image",
 ]
 

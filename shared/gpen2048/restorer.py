@@ -22,7 +22,7 @@ from .inference import Network
 from .options import RestoreOptions
 from .parsing import FaceParser
 from .restoration import FaceReport, Restoration
-from .selection import refusals
+from .selection import Choice, choose, refusals
 from .task import Place, Progress, Request, Task
 
 MAX_AUTO_SCALE = 4.0
@@ -100,16 +100,16 @@ class FaceRestorer:
         if faces is None:
             request.tell(0, 0, "finding faces")
             faces = self._find(image, options)
-        reasons = refusals(faces, options, (image.shape[1], image.shape[2]))
+        choices = request.choices or choose(faces, options, (image.shape[1], image.shape[2]))
         reports = [
-            FaceReport(face.box, face.landmarks, face.score, face.size, not reason, reason)
-            for face, reason in zip(faces, reasons)
+            FaceReport(face.box, face.landmarks, face.score, face.size, choice.share > 0, choice.reason)
+            for face, choice in zip(faces, choices)
         ]
         request.tell(0, 0, "preparing the picture")
         scale = self.output_scale(image, faces, options) if request.scale is None else request.scale
         background = enlarge(image, scale, request.background)
-        restored = [report for report in reports if report.restored]
-        places = [self._place(number, report, background, scale, options) for number, report in enumerate(restored)]
+        restored = [(face, choice) for face, choice in zip(faces, choices) if choice.share > 0]
+        places = [self._place(n, *chosen, background, scale, options) for n, chosen in enumerate(restored)]
         return Task(request, reports, places, Canvas(background, union([place.region for place in places])), scale)
 
     def _find(self, image: Tensor, options: RestoreOptions) -> list[Face]:
@@ -118,14 +118,15 @@ class FaceRestorer:
         return self.detector(image, options.threshold)
 
     def _place(
-        self, number: int, report: FaceReport, background: Tensor, scale: float, options: RestoreOptions
+        self, number: int, face: Face, choice: Choice, background: Tensor, scale: float, options: RestoreOptions
     ) -> Place:
-        to_crop = self._to_crop(report, options)
+        to_crop = self._to_crop(face, options)
         to_canvas = enlarged(to_crop, scale)
         size = (background.shape[1], background.shape[2])
-        return Place(number, to_crop, to_canvas, crop_region(to_canvas, self.network.config.size, size))
+        region = crop_region(to_canvas, self.network.config.size, size)
+        return Place(number, to_crop, to_canvas, region, options.strength * choice.share)
 
-    def _to_crop(self, face: Face | FaceReport, options: RestoreOptions) -> Matrix:
+    def _to_crop(self, face: Face, options: RestoreOptions) -> Matrix:
         return crop_transform(face.landmarks, self.network.config.size, options.template)
 
     def _restore(self, group: Sequence[tuple[Task, Place]]) -> None:
@@ -160,7 +161,7 @@ class FaceRestorer:
                     "mask is 'parse' without a ParseNet; wanted parsing_parsenet.pth, or mask 'box'"
                 )
             mask *= parsed_mask(self.parser(crop[None]), place.to_canvas, crop.shape[-1], place.region)
-        task.canvas.lay(crop, place.to_canvas, mask, place.region, options.strength)
+        task.canvas.lay(crop, place.to_canvas, mask, place.region, place.strength)
 
 
 def _finished(tasks: deque[Task]) -> Iterator[Restoration]:

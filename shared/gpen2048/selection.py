@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from .faces import Face
 from .options import RestoreOptions
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one face gets: `share`, from 0 to 1, of the strength asked for, and at 0 the `reason` why nothing."""
+
+    share: float = 1.0
+    reason: str = ""
+
+
+def choose(faces: Sequence[Face], options: RestoreOptions, image_size: tuple[int, int]) -> list[Choice]:
+    """A Choice for each of `faces` in an image (H, W), as the options have it."""
+    return [Choice(0.0 if reason else 1.0, reason) for reason in refusals(faces, options, image_size)]
 
 
 def refusals(faces: Sequence[Face], options: RestoreOptions, image_size: tuple[int, int]) -> list[str]:

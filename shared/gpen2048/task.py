@@ -14,6 +14,7 @@ from .enlarging import Background
 from .faces import Face
 from .options import RestoreOptions
 from .restoration import FaceReport, Restoration
+from .selection import Choice
 
 Progress = Callable[[int, int, str], None]
 
@@ -28,6 +29,7 @@ class Request:
     scale: float | None = None
     background: Tensor | Background | None = None
     on_progress: Progress | None = None
+    choices: Sequence[Choice] | None = None  # one for each of `faces`, made by whoever knows more than one picture
 
     def __post_init__(self) -> None:
         image = self.image
@@ -41,12 +43,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the crop of a picture's face `number` (of those restored) lies: in the photo, and on the canvas."""
+    """Where the crop of a picture's face `number` (of those restored) lies: in the photo, and on the canvas.
+
+    `strength` is how much of the restored face is shown there.
+    """
 
     number: int
     to_crop: Matrix
     to_canvas: Matrix
     region: Region
+    strength: float
 
 
 @dataclass
@@ -88,10 +94,10 @@ class Task:
         """The result, when all faces are done."""
         self.request.tell(len(self.places), len(self.places), "finishing the picture")
         picture, mask = self.canvas.finish()
-        notes = iter(self.notes)
-        strength = self.options.strength
-        reports = [
-            replace(report, strength=strength, note=next(notes)) if report.restored else report
-            for report in self.reports
-        ]
+        done = iter(zip(self.places, self.notes))
+        reports = [_done(report, *next(done)) if report.restored else report for report in self.reports]
         return Restoration(picture, mask, self.crops, reports, self.scale)
+
+
+def _done(report: FaceReport, place: Place, note: str) -> FaceReport:
+    return replace(report, strength=place.strength, note=note)
