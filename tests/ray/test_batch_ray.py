@@ -17,7 +17,8 @@ import pytest
 from gpen2048.batch.engine_ray import RayEngine
 from gpen2048.batch.manifest import Manifest
 from gpen2048.batch.pictures import Original, Restored
-from gpen2048.batch.running import Recipe, run
+from gpen2048.batch.recipe import Recipe
+from gpen2048.batch.running import run
 from gpen2048.batch.sources import find_items
 from gpen2048.cli import main
 from PIL import Image

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import gpen2048
 import pytest
-from gpen2048.batch import running
+from gpen2048.batch import picture_jobs
 from gpen2048.batch.manifest import Manifest, Record
 from gpen2048.batch.outputs import write_part
 from gpen2048.batch.pictures import Original, Restored
-from gpen2048.batch.running import Recipe, run, what_to_do
+from gpen2048.batch.recipe import Recipe, what_to_do
+from gpen2048.batch.running import run
 from gpen2048.batch.sources import Item, find_items
 from gpen2048.errors import GpenError
 
@@ -164,7 +165,7 @@ def test_a_full_disk_ends_the_run_and_leaves_whole_lines(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(running, "write_part", full)
+        patch.setattr(picture_jobs, "write_part", full)
         with pytest.raises(OSError, match="No space"):
             batch(items, tmp_path / "out")
     assert set(batch(items, tmp_path / "out").values()) == {"missing"}
@@ -188,8 +189,10 @@ def dying(function):
         return function(*args, **kwargs)
     return call
 
-import gpen2048.batch.manifest as manifest, gpen2048.batch.running as running
+import gpen2048.batch.manifest as manifest, gpen2048.batch.picture_jobs as picture_jobs
 from gpen2048.batch.pictures import Restored
+from gpen2048.batch.recipe import Recipe, what_to_do
+from gpen2048.batch.running import run
 from gpen2048.batch.sources import find_items
 
 class Line(io.FileIO):
@@ -201,7 +204,7 @@ manifest.FileIO = Line
 os.fsync = dying(os.fsync)
 Path.replace = dying(Path.replace)
 Path.unlink = dying(Path.unlink)
-running.write_part = dying(running.write_part)
+picture_jobs.write_part = dying(picture_jobs.write_part)
 
 class Engine:
     chunk, busy = 1, None
@@ -210,10 +213,10 @@ class Engine:
     def restore(self, originals): return [Restored(o.data[::-1], 1, 1) for o in originals]
 
 items = find_items(["in"], Path("out"))
-recipe = running.Recipe("options", "network")
+recipe = Recipe("options", "network")
 with manifest.Manifest(Path("out"), [item.output for item in items]) as record:
-    todo = [item for item, why in running.what_to_do(items, record, recipe)]
-    list(running.run(todo, Engine(), record, recipe))
+    todo = [item for item, why in what_to_do(items, record, recipe)]
+    list(run(todo, Engine(), record, recipe))
 """
 
 

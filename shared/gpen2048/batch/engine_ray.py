@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GpenError
-from .pictures import Original, Restore, Restored
+from .pictures import Restore, Restored, Source
 from .restoring import PictureRestorer
 from .stage import StoppedError
 
@@ -117,17 +117,17 @@ class RayEngine:
             raise self._ended(f"a worker could not start: {_cause(error)}") from error
         return partial(self._restore, worker)
 
-    def _restore(self, worker: Any, originals: Sequence[Original]) -> list[Restored]:
+    def _restore(self, worker: Any, sources: Sequence[Source]) -> list[Restored]:
         """By `worker` together; should it die each time, one at a time, to find out over which one it dies."""
         try:
-            return self._ask(worker, originals)
+            return self._ask(worker, sources)
         except self._deaths:
             with self._suspects:
-                return [self._restore_alone(worker, original) for original in originals]
+                return [self._restore_alone(worker, source) for source in sources]
 
-    def _restore_alone(self, worker: Any, original: Original) -> Restored:
+    def _restore_alone(self, worker: Any, source: Source) -> Restored:
         try:
-            return self._ask(worker, [original])[0]
+            return self._ask(worker, [source])[0]
         except self._deaths as error:
             self._died += 1
             message = f"the worker died {RETRIES + 1} times over it ({_cause(error)})"
@@ -135,8 +135,8 @@ class RayEngine:
                 raise self._ended(message) from error
             return Restored(error=message)
 
-    def _ask(self, worker: Any, originals: Sequence[Original]) -> list[Restored]:
-        restored: list[Restored] = self._ray.get(worker.restore.remote(self._weights, list(originals)))
+    def _ask(self, worker: Any, sources: Sequence[Source]) -> list[Restored]:
+        restored: list[Restored] = self._ray.get(worker.restore.remote(self._weights, list(sources)))
         self._died = 0
         return restored
 
@@ -165,12 +165,12 @@ class Worker:
     def is_ready(self, weights: Weights) -> bool:
         return bool(self.get_ready(weights))
 
-    def restore(self, weights: Weights, originals: Sequence[Original]) -> list[Restored]:
-        return self.get_ready(weights)(originals)
+    def restore(self, weights: Weights, sources: Sequence[Source]) -> list[Restored]:
+        return self.get_ready(weights)(sources)
 
 
 def _write(weights: Weights, folder: Path) -> dict[str, Path]:
-    """Names and paths of the files, which end as the originals do: their format is told by that."""
+    """Names and paths of the files, which end as the sources do: their format is told by that."""
     files = {name: folder / f"{name}-{file}" for name, (file, _) in weights.items()}
     for name, (_, content) in weights.items():
         files[name].write_bytes(_import_ray().get(content))

@@ -45,6 +45,9 @@ class Record:
     restored: int = 0
     seconds: float = 0.0
     error: str = ""  # why there is no output
+    note: str = ""  # what is wrong with the output all the same
+    frames: int = 0  # of a film, or of a piece of one
+    film: str = ""  # the output that a piece is for
 
 
 class Manifest:

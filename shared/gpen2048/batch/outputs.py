@@ -7,12 +7,15 @@ or a whole one that a record knows (the next run renames it; nothing is done twi
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+# What stops all writing, and so the run; anything else is the trouble of one file.
+FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")  # the same names that write_image uses
 
 

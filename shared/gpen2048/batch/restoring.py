@@ -1,4 +1,4 @@
-"""One picture from the bytes of its file to the bytes of its restoration: what every engine runs."""
+"""One picture, or piece of a film, from its file to the bytes of its restoration: what every engine runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ..images import decode_image, encode_image
 from ..inference import Network
 from ..options import RestoreOptions
 from ..restorer import FaceRestorer
-from .pictures import Original, Restored
+from .film_pieces import restore_piece
+from .pictures import Original, Restored, Source
 from .stage import Door, NetworkStage, StoppedError
 
 TOO_LITTLE_MEMORY = "too little memory for it; try fewer pictures in flight, --precision fp16, or a smaller --scale"
@@ -34,18 +35,18 @@ class PictureRestorer:
         self._options = replace(options, max_crops=0)
         self._quality = quality
 
-    def __call__(self, originals: Sequence[Original]) -> list[Restored]:
-        """One Restored for each of `originals`; whatever is wrong with one is said in its own."""
-        return [self._restore_or_say_why(original) for original in originals]
+    def __call__(self, sources: Sequence[Source]) -> list[Restored]:
+        """One Restored for each of `sources`; whatever is wrong with one is said in its own."""
+        return [self._restore_or_say_why(source) for source in sources]
 
     def stop(self) -> None:
         """Makes calls under way raise StoppedError as soon as they can."""
         self.stage.stop()
 
-    def _restore_or_say_why(self, original: Original) -> Restored:
+    def _restore_or_say_why(self, source: Source) -> Restored:
         started = time.perf_counter()
         try:
-            result = self._restore(original)
+            result = self._restore(source)
         except StoppedError:
             raise
         except (torch.cuda.OutOfMemoryError, MemoryError):
@@ -54,15 +55,19 @@ class PictureRestorer:
             result = Restored(error=" ".join(str(error).split()) or type(error).__name__)
         return replace(result, seconds=round(time.perf_counter() - started, 3))
 
-    def _restore(self, original: Original) -> Restored:
-        picture = decode_image(original.data)
+    def _restore(self, source: Source) -> Restored:
         door = cast(Network, Door(self.stage))
         restorer = FaceRestorer(door, self._restorer.detector, self._restorer.parser, batch=self.stage.batch)
+        if isinstance(source, Original):
+            return self._restore_picture(source, restorer)
+        return restore_piece(source, restorer, self._options, self._device, self._check)
+
+    def _restore_picture(self, original: Original, restorer: FaceRestorer) -> Restored:
+        picture = decode_image(original.data)
         image = picture.pixels.to(self._device)
         result = restorer(image, self._options, faces=original.faces, on_progress=self._check)
         data = encode_image(picture.with_pixels(result.image.cpu()), original.suffix, quality=self._quality)
-        restored = sum(face.restored for face in result.faces)
-        return Restored(data, len(result.faces), restored)
+        return Restored(data, len(result.faces), sum(face.restored for face in result.faces))
 
     def _check(self, done: int, total: int, what: str) -> None:
         self.stage.check()

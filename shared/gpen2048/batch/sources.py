@@ -12,6 +12,9 @@ from ..errors import UnsupportedImageError
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 WRITABLE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+# Read and written as films, by the modules that need PyAV, which this one does not.
+FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv")
+WRITABLE_FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,11 @@ class Item:
 def find_items(sources: Sequence[str], destination: Path) -> list[Item]:
     """What `sources` name, in order, each once.
 
-    A folder stands for the pictures anywhere below it, a pattern for the files it matches, @FILE for the sources in
-    that file, one a line. Outputs keep the path below the folder, below the fixed part of the pattern, or as a list
-    has it; a file named by itself keeps its name. Hidden files and what lies in `destination` are passed over. Raises
-    UnsupportedImageError for a source that is not there, for two that would become one output, and for an output that
-    would be a source.
+    A folder stands for the pictures and films anywhere below it, a pattern for the files it matches, @FILE for the
+    sources in that file, one a line. Outputs keep the path below the folder, below the fixed part of the pattern, or as
+    a list has it; a file named by itself keeps its name. Hidden files and what lies in `destination` are passed over.
+    Raises UnsupportedImageError for a source that is not there, for two that would become one output, and for an output
+    that would be a source.
     """
     items: dict[str, Item] = {}
     own = destination.resolve()
@@ -68,7 +71,7 @@ def _expand(name: str, destination: Path, *, listed: bool) -> Iterator[tuple[Pat
     path = Path(name)
     if path.is_dir():
         found = ((file, file.relative_to(path)) for file in _walk(path, destination))
-        wanted = f"a folder with pictures ({' '.join(PICTURE_SUFFIXES)})"
+        wanted = f"a folder with pictures ({' '.join(PICTURE_SUFFIXES)}) or films"
     elif path.exists():
         keep = listed and not path.is_absolute() and ".." not in path.parts
         found = iter([(path, path if keep else Path(path.name))])
@@ -76,7 +79,7 @@ def _expand(name: str, destination: Path, *, listed: bool) -> Iterator[tuple[Pat
     else:
         root = _fixed_part(name)
         found = ((file, file.relative_to(root)) for file in _match(name, destination))
-        wanted = "a file, a folder or a pattern that matches pictures"
+        wanted = "a file, a folder or a pattern that matches some"
     first = next(found, None)
     if first is None:
         raise UnsupportedImageError(f"{name}: nothing there; wanted {wanted}")
@@ -88,18 +91,18 @@ def _walk(folder: Path, destination: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
         here = Path(root)
         folders[:] = sorted(n for n in folders if not n.startswith(".") and (here / n).resolve() != destination)
-        yield from (here / name for name in sorted(files) if _is_picture(here / name))
+        yield from (here / name for name in sorted(files) if _is_source(here / name))
 
 
 def _match(pattern: str, destination: Path) -> Iterator[Path]:
     for name in sorted(glob.glob(pattern, recursive=True)):
         path = Path(name)
-        if _is_picture(path) and path.is_file() and destination not in path.resolve().parents:
+        if _is_source(path) and path.is_file() and destination not in path.resolve().parents:
             yield path
 
 
-def _is_picture(path: Path) -> bool:
-    return not path.name.startswith(".") and path.suffix.lower() in PICTURE_SUFFIXES
+def _is_source(path: Path) -> bool:
+    return not path.name.startswith(".") and path.suffix.lower() in (*PICTURE_SUFFIXES, *FILM_SUFFIXES)
 
 
 def _fixed_part(pattern: str) -> Path:
@@ -110,5 +113,7 @@ def _fixed_part(pattern: str) -> Path:
 
 
 def _writable(path: Path) -> str:
-    suffix = path.suffix if path.suffix.lower() in WRITABLE_SUFFIXES else ".png"
-    return path.with_suffix(suffix).as_posix()
+    suffix = path.suffix.lower()
+    if suffix in WRITABLE_SUFFIXES or suffix in WRITABLE_FILM_SUFFIXES:
+        return path.as_posix()
+    return path.with_suffix(".mkv" if suffix in FILM_SUFFIXES else ".png").as_posix()

@@ -28,14 +28,21 @@ class BatchReport:
         records = (self._manifest.get(item.output) for item in self._items)
         return [record for record in records if record is not None and record.error]
 
+    def _with_notes(self) -> list[Record]:
+        records = (self._manifest.get(item.output) for item in self._todo)
+        return [record for record in records if record is not None and record.note and not record.error]
+
     def add(self, record: Record, busy: float | None) -> None:
-        self._done += not record.error
-        self._failed_now += bool(record.error)
-        self._faces += record.faces
-        self._restored += record.restored
+        is_piece = bool(record.film)
+        is_film = record.frames > 0 and not is_piece  # its faces came with its pieces, of earlier runs maybe
+        self._done += not record.error and not is_piece
+        self._failed_now += bool(record.error) and not is_piece
+        self._faces += 0 if is_film else record.faces
+        self._restored += 0 if is_film else record.restored
         self._busy = busy
         if self._bar is not None:
             self._bar.set_postfix_str(f"{self._restored} faces, {self._rate:.2f} faces/s", refresh=False)
+            self._bar.total += is_piece
             self._bar.update()
 
     def __enter__(self) -> BatchReport:
@@ -56,6 +63,8 @@ class BatchReport:
             print("failed:", file=sys.stderr)
         for record in failed:
             print(f"  {record.source}: {record.error}", file=sys.stderr)
+        for record in self._with_notes():
+            print(f"done, but {record.source}: {record.note}", file=sys.stderr)
         print(self._summary())
 
     @property

@@ -12,11 +12,13 @@ from typing import Any
 from ..batch.engine_local import LocalEngine
 from ..batch.engine_ray import RayEngine
 from ..batch.manifest import Manifest
+from ..batch.recipe import Recipe, file_hash, options_hash, what_to_do
 from ..batch.restoring import PictureRestorer
-from ..batch.running import Engine, Recipe, file_hash, options_hash, run, what_to_do
+from ..batch.running import Engine, run
 from ..batch.sources import Item, find_items
 from ..errors import InvalidOptionError
 from ..faces import Face
+from ..film_writing import CODECS, QUALITY, WORST
 from ..options import RestoreOptions
 from .batch_report import BatchReport
 from .flags import add_option_flags, read_option_flags
@@ -26,6 +28,16 @@ from .loading import Equipment, add_equipment_flags, find_weights, load_equipmen
 IN_FLIGHT = 4  # one picture in the network, one being read, one pasted, one encoded
 CHUNK = 4
 WORKER_CORES = 4
+PIECE = 240  # ten seconds, beside which the frames around it are a seventh more to look at
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is too few; wanted at least 1")
+    return int(text)
+
+
+NUMBER: dict[str, Any] = {"type": _positive, "metavar": "N"}
 
 
 def add_to(commands: Any) -> None:
@@ -36,6 +48,11 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--checksum", action="store_true", help="tell changed sources by content, not by time and size")
     parser.add_argument("--landmarks", type=Path, metavar="FILE.json", help="faces to restore, instead of a detector's")
     parser.add_argument("--quality", type=int, default=95, metavar="1-100", help="of JPEG and WebP")
+    parser.add_argument("--codec", default="h264", choices=tuple(CODECS), help="of films (default h264)")
+    parser.add_argument(
+        "--crf", type=int, default=QUALITY, metavar=f"0-{WORST}", help="of films: 0 best, 16 by default"
+    )
+    parser.add_argument("--piece", help="frames of a film restored together at least", default=PIECE, **NUMBER)
     _add_engine_flags(parser)
     add_equipment_flags(parser)
     add_option_flags(parser)
@@ -44,20 +61,13 @@ def add_to(commands: Any) -> None:
 
 def _add_engine_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where to restore")
-    number: dict[str, Any] = {"type": _positive, "metavar": "N"}
     group.add_argument("--engine", choices=("local", "ray"), default="local", help="this process, or a Ray cluster")
     group.add_argument("--address", help="of the cluster: auto or ray://HOST:10001 (default: Ray on this machine)")
-    group.add_argument("--workers", help="at most so many (default: all there is room for)", **number)
-    group.add_argument("--worker-cores", help="CPUs of a worker without GPU", default=WORKER_CORES, **number)
-    group.add_argument("--in-flight", help="pictures under way at once on a device", default=IN_FLIGHT, **number)
-    group.add_argument("--chunk", help="pictures sent to a worker together", default=CHUNK, **number)
-    group.add_argument("--face-batch", help="faces that run through the network at once", default=1, **number)
-
-
-def _positive(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is too few; wanted at least 1")
-    return int(text)
+    group.add_argument("--workers", help="at most so many (default: all there is room for)", **NUMBER)
+    group.add_argument("--worker-cores", help="CPUs of a worker without GPU", default=WORKER_CORES, **NUMBER)
+    group.add_argument("--in-flight", help="pictures under way at once on a device", default=IN_FLIGHT, **NUMBER)
+    group.add_argument("--chunk", help="pictures sent to a worker together", default=CHUNK, **NUMBER)
+    group.add_argument("--face-batch", help="faces that run through the network at once", default=1, **NUMBER)
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,8 @@ def run_batch(arguments: argparse.Namespace) -> int:
     files = find_weights(arguments, options)
     facts = _facts(arguments, options, files)
     find_faces = FaceFile(arguments.landmarks) if arguments.landmarks else None
-    recipe = Recipe(options_hash(facts), _hash_or(files.get("network"), "demo"), find_faces)
+    network_hash = _hash_or(files.get("network"), "demo")
+    recipe = Recipe(options_hash(facts), network_hash, find_faces, arguments.codec, arguments.crf, arguments.piece)
     with Manifest(arguments.destination, (item.output for item in items)) as manifest:
         todo = _choose(items, manifest, recipe, arguments)
         with BatchReport(items, todo, manifest) as report:
@@ -123,6 +134,8 @@ def _facts(arguments: argparse.Namespace, options: RestoreOptions, files: Mappin
     return {
         **asked,
         "quality": arguments.quality,
+        "codec": arguments.codec,
+        "crf": arguments.crf,
         "precision": arguments.precision,
         "detector": _hash_or(files.get("detector"), "lbp"),
         "parser": _hash_or(files.get("parser"), ""),
