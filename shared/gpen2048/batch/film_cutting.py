@@ -12,7 +12,7 @@ from .pictures import Span
 
 
 def spans(film: Film, length: int) -> list[Span]:
-    """The pieces of `film`: each begins with a keyframe, or where none comes for too long, is twice `length` frames long.
+    """The pieces of `film`: of `length` frames or more up to the next keyframe, but never of more than twice as many.
 
     A film that does not tell the times of its frames, each its own, is one piece.
     """
