@@ -10,7 +10,7 @@ PYTHON313 ?= $(shell for p in python3.13 $$HOME/.pyenv/versions/3.13.*/bin/pytho
 
 DEMO_PHOTO := tests/data/solvay-1927.png
 
-.PHONY: demo test check test-matrix test-floor test-ceiling benchmark clean
+.PHONY: demo test test-ray acceptance-batch check test-matrix test-floor test-ceiling benchmark benchmark-scale clean
 
 demo: .venv/ready
 	.venv/bin/gpen2048 restore $(DEMO_PHOTO) -o demo/restored.png --scale 2 --demo \
@@ -19,6 +19,13 @@ demo: .venv/ready
 
 test: .venv/ready
 	.venv/bin/python -m pytest -q
+
+# Minutes long, and Ray is a download of 70 MB: not among the tests of every commit.
+test-ray: .venv/ready-ray
+	GPEN_TEST_RAY=1 .venv/bin/python -m pytest -q tests/ray
+
+acceptance-batch: .venv/ready-ray
+	.venv/bin/python tests/e2e/batch.py
 
 check: .venv/ready
 	.venv/bin/ruff check .
@@ -37,9 +44,16 @@ benchmark: .venv/ready
 	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[benchmark]"
 	.venv/bin/python benchmarks/network.py
 
+benchmark-scale: .venv/ready-ray
+	.venv/bin/python benchmarks/scale.py
+
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[test,check]"
+	@touch $@
+
+.venv/ready-ray: .venv/ready
+	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[ray]"
 	@touch $@
 
 .venv-floor/ready: pyproject.toml .ci/floor.txt
