@@ -1,24 +1,19 @@
-"""Reading weight files safely, and saying what is in them.
-
-Nothing in a file is executed: pickles are read with torch's `weights_only`, which refuses everything but tensors.
-"""
+"""Loading the network from a weight file, and saying what is in one that is none."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from .errors import CheckpointError, WeightsNotFoundError
+from .errors import CheckpointError
 from .inference import Network
 from .network import FullGenerator, NetworkConfig, fir_kernel
+from .state_dicts import read_state_dict
 
-StateDict = dict[str, Tensor]
-WRAPPERS = ("g_ema", "params_ema", "params", "state_dict", "generator")  # keys under which trainers nest the weights
 SHOWN_KEYS = 3  # keys quoted in an error
 
 
@@ -39,80 +34,6 @@ def load_network(
     check_state_dict(state, config, path)
     there = {key: tensor.to(device) for key, tensor in state.items()}  # float16 takes a pass to choose its scales
     return Network.from_state_dict(config, there, dtype=dtype).to(device)
-
-
-def read_state_dict(path: str | Path) -> StateDict:
-    """The tensors of a .pth, .pt or .safetensors file by key, on the CPU, unwrapped from one nesting key.
-
-    The kind is told by content, not by suffix. Tensors may be mapped from the file: don't write to them.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise WeightsNotFoundError(f"{path}: no such file")
-    if path.is_dir():
-        raise CheckpointError(f"{path}: this is a folder; wanted a .pth, .pt or .safetensors file")
-    with path.open("rb") as file:
-        head = file.read(16)
-    if not head:
-        raise CheckpointError(f"{path}: the file is empty (0 bytes)")
-    if head.lstrip()[:1] == b"<":
-        raise CheckpointError(f"{path}: this is a web page, not weights; the download went wrong")
-    if _looks_like_onnx(head):
-        raise CheckpointError(f"{path}: this is an ONNX file; wanted a .pth, .pt or .safetensors file")
-    loaded = _read_safetensors(path) if head[8:9] == b"{" else _read_pickle(path, zipped=head[:2] == b"PK")
-    return _unwrap(loaded, path)
-
-
-def _looks_like_onnx(head: bytes) -> bool:
-    """ONNX starts with protobuf field 1 (IR version, below 32) and then field 2 (producer name) or a later field."""
-    return head[:1] == b"\x08" and head[1] < 32 and head[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a")
-
-
-def _read_safetensors(path: Path) -> object:
-    import safetensors
-    import safetensors.torch
-
-    try:
-        return safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a whole safetensors file ({error})") from error
-
-
-def _read_pickle(path: Path, *, zipped: bool) -> object:
-    try:
-        return torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped or None)
-    except Exception as error:  # a damaged or hostile pickle can raise anything; none of it ran
-        raise CheckpointError(f"{path}: {_pickle_fault(error)}") from error
-
-
-def _pickle_fault(error: Exception) -> str:
-    """In words; torch names what a pickle asked for in one of three ways, which differ from version to version."""
-    message = str(error)
-    asked = re.search(r"(?:GLOBAL|class) ([\w.]+)|operand (\d+)", message)
-    if asked and asked.group(1):
-        return f"refused, the pickle wants to run code ({asked.group(1)})"
-    if asked:
-        return f"refused, the pickle holds more than tensors (operation {asked.group(2)})"
-    first_line = message.splitlines()[0] if message else type(error).__name__
-    return f"damaged or truncated, not a whole PyTorch file ({first_line})"
-
-
-def _unwrap(loaded: object, path: Path) -> StateDict:
-    """The dict of tensors in `loaded`, taken out of one known wrapping key, without DataParallel's "module." prefix."""
-    entries = _entries(loaded)
-    entries = next((_entries(entries[key]) for key in WRAPPERS if _entries(entries.get(key))), entries)
-    state = {str(key): value for key, value in entries.items() if isinstance(value, Tensor)}
-    if not state:
-        raise CheckpointError(f"{path}: holds no named tensors but {type(loaded).__name__}; wanted a state dict")
-    if len(state) < len(entries):
-        stray = next(str(key) for key, value in entries.items() if not isinstance(value, Tensor))
-        raise CheckpointError(f"{path}: key {stray} holds no tensor; wanted tensors only")
-    return {key.removeprefix("module."): value for key, value in state.items()}
-
-
-def _entries(value: object) -> Mapping[Any, Any]:
-    """`value` if it is a mapping, else an empty one."""
-    return cast("Mapping[Any, Any]", value) if isinstance(value, Mapping) else {}
 
 
 def network_config(state: Mapping[str, Tensor], path: str | Path) -> NetworkConfig:
