@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .parsing import FaceParser, load_parser
     from .restoration import FaceReport, Restoration
     from .restorer import FaceRestorer
+    from .task import Request
 
 _HOMES = {
     "alignment": ("crop_transform", "face_template"),
@@ -54,6 +55,7 @@ _HOMES = {
     "parsing": ("FaceParser", "load_parser"),
     "restoration": ("FaceReport", "Restoration"),
     "restorer": ("FaceRestorer",),
+    "task": ("Request",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -72,6 +74,7 @@ __all__ = [
     "OptionInfo",
     "OutOfMemoryError",
     "Picture",
+    "Request",
     "Restoration",
     "RestoreOptions",
     "UnsupportedImageError",

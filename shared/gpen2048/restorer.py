@@ -5,15 +5,15 @@ Yang et al., "GAN Prior Embedded Network for Blind Face Restoration in the Wild"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from .alignment import Matrix, crop_face, crop_transform, density, enlarged
 from .colour import original_chroma
-from .compositing import Canvas, Region, box_mask, crop_region, parsed_mask, union
+from .compositing import Canvas, box_mask, crop_region, parsed_mask, union
 from .detection import FaceDetector
 from .enlarging import Background, enlarge
 from .errors import InvalidOptionError, WeightsNotFoundError
@@ -23,15 +23,15 @@ from .options import RestoreOptions
 from .parsing import FaceParser
 from .restoration import FaceReport, Restoration
 from .selection import refusals
+from .task import Place, Progress, Request, Task
 
 MAX_AUTO_SCALE = 4.0
-Progress = Callable[[int, int, str], None]
 
 
 class FaceRestorer:
     """Restores faces with `network` that `detector` finds; `parser` is needed for the mask "parse" only.
 
-    `batch` faces of a picture run through the network at once.
+    `batch` faces of a picture, or of the pictures of a sequence, run through the network at once.
     """
 
     def __init__(
@@ -47,7 +47,6 @@ class FaceRestorer:
         self.parser = parser
         self.batch = max(1, batch)
 
-    @torch.no_grad()
     def __call__(
         self,
         image: Tensor,
@@ -65,19 +64,27 @@ class FaceRestorer:
         raises passes through. Pixels outside the mask are the input's own at scale 1; above, they are `background`, the
         enlarged picture (3, H', W') or what gives it for (image, (H', W')), by default a Lanczos enlargement.
         """
-        _check_image(image)
-        tell = on_progress or _silent
-        if faces is None:
-            tell(0, 0, "finding faces")
-            faces = self._find(image, options)
-        reasons = refusals(faces, options, (image.shape[1], image.shape[2]))
-        reports = [
-            FaceReport(face.box, face.landmarks, face.score, face.size, not reason, reason)
-            for face, reason in zip(faces, reasons)
-        ]
-        tell(0, 0, "preparing the picture")
-        scale = self.output_scale(image, faces, options) if scale is None else scale
-        return self._restore(image, enlarge(image, scale, background), scale, options, reports, tell)
+        return next(self.each([Request(image, options, faces, scale, background, on_progress)]))
+
+    @torch.no_grad()
+    def each(self, requests: Iterable[Request]) -> Iterator[Restoration]:
+        """The Restorations of `requests`, in order, made as they are asked for.
+
+        Faces of several pictures share a network batch: a picture is finished when its last face has gone through, so
+        at most `batch` pictures are held at once, however many there are.
+        """
+        tasks: deque[Task] = deque()
+        waiting: list[tuple[Task, Place]] = []
+        for request in requests:
+            tasks.append(self._begin(request))
+            waiting += [(tasks[-1], place) for place in tasks[-1].places]
+            while len(waiting) >= self.batch:
+                self._restore(waiting[: self.batch])
+                del waiting[: self.batch]
+            yield from _finished(tasks)
+        if waiting:
+            self._restore(waiting)
+        yield from _finished(tasks)
 
     def output_scale(self, image: Tensor, faces: Sequence[Face], options: RestoreOptions) -> float:
         """How much `image` (3, H, W) with these `faces` is enlarged; 1 to 4."""
@@ -87,59 +94,65 @@ class FaceRestorer:
         restored = [face for face, reason in zip(faces, reasons) if not reason]
         return min(MAX_AUTO_SCALE, max([1.0, *(density(self._to_crop(face, options)) for face in restored)]))
 
+    def _begin(self, request: Request) -> Task:
+        """Finds the faces, chooses among them, and prepares the canvas they will be laid onto."""
+        image, options, faces = request.image, request.options, request.faces
+        if faces is None:
+            request.tell(0, 0, "finding faces")
+            faces = self._find(image, options)
+        reasons = refusals(faces, options, (image.shape[1], image.shape[2]))
+        reports = [
+            FaceReport(face.box, face.landmarks, face.score, face.size, not reason, reason)
+            for face, reason in zip(faces, reasons)
+        ]
+        request.tell(0, 0, "preparing the picture")
+        scale = self.output_scale(image, faces, options) if request.scale is None else request.scale
+        background = enlarge(image, scale, request.background)
+        restored = [report for report in reports if report.restored]
+        places = [self._place(number, report, background, scale, options) for number, report in enumerate(restored)]
+        return Task(request, reports, places, Canvas(background, union([place.region for place in places])), scale)
+
     def _find(self, image: Tensor, options: RestoreOptions) -> list[Face]:
         if self.detector is None:
             raise WeightsNotFoundError("no face detector was given and no faces; wanted one of the two")
         return self.detector(image, options.threshold)
 
-    def _restore(
-        self,
-        image: Tensor,
-        background: Tensor,
-        scale: float,
-        options: RestoreOptions,
-        reports: list[FaceReport],
-        tell: Progress,
-    ) -> Restoration:
-        places = [self._place(report, background, scale, options) for report in reports if report.restored]
-        canvas = Canvas(background, union([place.region for place in places]))
-        crops: list[tuple[Tensor, Tensor]] = []
-        notes: list[str] = []
-        for done in range(0, len(places), self.batch):
-            group = places[done : done + self.batch]
-            stages = [_Stage(tell, done + number, len(places)) for number in range(len(group))]
-            before = torch.stack([self._straighten(image, place, stage) for place, stage in zip(group, stages)])
-            after = self._restore_crops(before, options, stages[0])
-            notes += [getattr(self.network, "last_note", None) or ""] * len(group)
-            for place, stage, crop in zip(group, stages, after):
-                self._lay_back(canvas, crop, place, options, stage)
-            crops += [(old.cpu(), new.cpu()) for old, new in zip(before, after[: options.max_crops - len(crops)])]
-        tell(len(places), len(places), "finishing the picture")
-        picture, mask = canvas.finish()
-        return Restoration(picture, mask, crops, _with_notes(reports, notes, options.strength), scale)
-
-    def _place(self, report: FaceReport, background: Tensor, scale: float, options: RestoreOptions) -> _Place:
+    def _place(
+        self, number: int, report: FaceReport, background: Tensor, scale: float, options: RestoreOptions
+    ) -> Place:
         to_crop = self._to_crop(report, options)
         to_canvas = enlarged(to_crop, scale)
         size = (background.shape[1], background.shape[2])
-        return _Place(to_crop, to_canvas, crop_region(to_canvas, self.network.config.size, size))
+        return Place(number, to_crop, to_canvas, crop_region(to_canvas, self.network.config.size, size))
 
     def _to_crop(self, face: Face | FaceReport, options: RestoreOptions) -> Matrix:
         return crop_transform(face.landmarks, self.network.config.size, options.template)
 
-    def _straighten(self, image: Tensor, place: _Place, stage: _Stage) -> Tensor:
-        stage("straightening")
-        return crop_face(image, place.to_crop, self.network.config.size).clamp_(0, 1)
+    def _restore(self, group: Sequence[tuple[Task, Place]]) -> None:
+        """The faces of `group`, at most `batch`, from their pictures onto their canvases."""
+        before = torch.stack([self._straighten(task, place) for task, place in group])
+        task, place = group[0]
+        after = self._restore_crops(before, lambda: task.tell(place, "restoring"))
+        note = getattr(self.network, "last_note", None) or ""
+        for (task, place), old, new in zip(group, before, after):
+            if task.options.colour == "original-chroma":
+                new = original_chroma(old[None], new[None])[0]
+            self._lay_back(task, place, new)
+            task.keep(old, new, note)
 
-    def _restore_crops(self, before: Tensor, options: RestoreOptions, stage: _Stage) -> Tensor:
+    def _straighten(self, task: Task, place: Place) -> Tensor:
+        task.tell(place, "straightening")
+        return crop_face(task.image, place.to_crop, self.network.config.size).clamp_(0, 1)
+
+    def _restore_crops(self, before: Tensor, on_stage: Callable[[], None]) -> Tensor:
         """(N, 3, S, S) in [0, 1] to the same."""
-        stage("restoring")
-        result = self.network(before * 2 - 1, on_stage=lambda: stage("restoring"))
-        after = (result.float() / 2 + 0.5).clamp_(0, 1)
-        return original_chroma(before, after) if options.colour == "original-chroma" else after
+        on_stage()
+        result = self.network(before * 2 - 1, on_stage=on_stage)
+        return (result.float() / 2 + 0.5).clamp_(0, 1)
 
-    def _lay_back(self, canvas: Canvas, crop: Tensor, place: _Place, options: RestoreOptions, stage: _Stage) -> None:
-        stage("laying back")
+    def _lay_back(self, task: Task, place: Place, crop: Tensor) -> None:
+        task.tell(place, "laying back")
+        options = task.options
         mask = box_mask(place.to_canvas, crop.shape[-1], place.region, options.feather, crop.device)
         if options.mask == "parse":
             if self.parser is None:
@@ -147,39 +160,9 @@ class FaceRestorer:
                     "mask is 'parse' without a ParseNet; wanted parsing_parsenet.pth, or mask 'box'"
                 )
             mask *= parsed_mask(self.parser(crop[None]), place.to_canvas, crop.shape[-1], place.region)
-        canvas.lay(crop, place.to_canvas, mask, place.region, options.strength)
+        task.canvas.lay(crop, place.to_canvas, mask, place.region, options.strength)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where one face's crop lies: in the photo, and on the canvas."""
-
-    to_crop: Matrix
-    to_canvas: Matrix
-    region: Region
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """Tells of one face's stages."""
-
-    tell: Progress
-    done: int
-    total: int
-
-    def __call__(self, what: str) -> None:
-        self.tell(self.done, self.total, f"face {self.done + 1} of {self.total}: {what}")
-
-
-def _with_notes(reports: Sequence[FaceReport], notes: Sequence[str], strength: float) -> list[FaceReport]:
-    left = iter(notes)
-    return [replace(report, strength=strength, note=next(left)) if report.restored else report for report in reports]
-
-
-def _check_image(image: Tensor) -> None:
-    if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.float32 or 0 in image.shape:
-        raise ValueError(f"image is {image.dtype} {tuple(image.shape)}; wanted torch.float32 (3, height, width)")
-
-
-def _silent(done: int, total: int, what: str) -> None:
-    """Progress nobody listens to."""
+def _finished(tasks: deque[Task]) -> Iterator[Restoration]:
+    while tasks and tasks[0].is_done:
+        yield tasks.popleft().finish()

@@ -1,0 +1,97 @@
+"""One picture on its way through the restorer: what was asked, what is left to do, what has come out so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from .alignment import Matrix
+from .compositing import Canvas, Region
+from .enlarging import Background
+from .faces import Face
+from .options import RestoreOptions
+from .restoration import FaceReport, Restoration
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A picture to restore; the fields are the arguments of FaceRestorer. ValueError for any other `image`."""
+
+    image: Tensor  # (3, H, W) float32 RGB in [0, 1]
+    options: RestoreOptions = RestoreOptions()
+    faces: Sequence[Face] | None = None
+    scale: float | None = None
+    background: Tensor | Background | None = None
+    on_progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        image = self.image
+        if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.float32 or 0 in image.shape:
+            raise ValueError(f"image is {image.dtype} {tuple(image.shape)}; wanted torch.float32 (3, height, width)")
+
+    def tell(self, done: int, total: int, what: str) -> None:
+        if self.on_progress is not None:
+            self.on_progress(done, total, what)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the crop of a picture's face `number` (of those restored) lies: in the photo, and on the canvas."""
+
+    number: int
+    to_crop: Matrix
+    to_canvas: Matrix
+    region: Region
+
+
+@dataclass
+class Task:
+    """A begun Request: `reports` on all found faces, `places` of those to restore, and the `canvas` for them."""
+
+    request: Request
+    reports: list[FaceReport]
+    places: list[Place]
+    canvas: Canvas
+    scale: float
+    crops: list[tuple[Tensor, Tensor]] = field(default_factory=list[tuple[Tensor, Tensor]])
+    notes: list[str] = field(default_factory=list[str])  # one for each face that is done
+
+    @property
+    def image(self) -> Tensor:
+        return self.request.image
+
+    @property
+    def options(self) -> RestoreOptions:
+        return self.request.options
+
+    @property
+    def is_done(self) -> bool:
+        return len(self.notes) == len(self.places)
+
+    def tell(self, place: Place, what: str) -> None:
+        """Tells of one stage of one face."""
+        total = len(self.places)
+        self.request.tell(place.number, total, f"face {place.number + 1} of {total}: {what}")
+
+    def keep(self, before: Tensor, after: Tensor, note: str) -> None:
+        """Marks the next face as done. Its crops (3, S, S) are kept on the CPU, up to `max_crops`."""
+        if len(self.crops) < self.options.max_crops:
+            self.crops.append((before.cpu(), after.cpu()))
+        self.notes.append(note)
+
+    def finish(self) -> Restoration:
+        """The result, when all faces are done."""
+        self.request.tell(len(self.places), len(self.places), "finishing the picture")
+        picture, mask = self.canvas.finish()
+        notes = iter(self.notes)
+        strength = self.options.strength
+        reports = [
+            replace(report, strength=strength, note=next(notes)) if report.restored else report
+            for report in self.reports
+        ]
+        return Restoration(picture, mask, self.crops, reports, self.scale)
