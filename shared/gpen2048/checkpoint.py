@@ -14,6 +14,9 @@ from .inference import Network
 from .network import FullGenerator, NetworkConfig, fir_kernel
 from .state_dicts import read_state_dict
 
+NO_EXTREMES = (torch.float16, torch.bfloat16)  # torch 2.1 has no aminmax for them on the CPU
+MOST_LEVELS = 12  # of the encoder: 8192 px
+WIDEST = 4096  # channels
 SHOWN_KEYS = 3  # keys quoted in an error
 
 
@@ -41,13 +44,19 @@ def network_config(state: Mapping[str, Tensor], path: str | Path) -> NetworkConf
     start = state.get("generator.input.input")
     first = state.get("ecd0.0.0.weight")
     levels = sum(bool(re.fullmatch(r"ecd\d+\.0\.[01]\.weight", key)) for key in state)
-    if start is None or first is None or start.ndim != 4 or first.ndim != 4 or not 1 <= levels <= 12:
+    if start is None or first is None or start.ndim != 4 or first.ndim != 4 or not 1 <= levels <= MOST_LEVELS:
         raise CheckpointError(f"{path}: this is {describe_state_dict(state)}; wanted a GPEN network")
     size = 2 ** (levels + 1)
+    if not 0 < start.shape[1] <= WIDEST or not 0 < first.shape[0] <= WIDEST:
+        seen = f"{start.shape[1]} and {first.shape[0]} channels at 4 and {size} px"
+        raise CheckpointError(f"{path}: a GPEN network of {seen}; wanted 1 to {WIDEST}")
     narrow = start.shape[1] / 512
     unit = 16384 * narrow / size  # channels at the full size for channel multiplier 1
     multiplier = max(1, round(first.shape[0] / unit)) if size >= 64 else 2
-    return NetworkConfig(size, multiplier, narrow)
+    config = NetworkConfig(size, multiplier, narrow)
+    if not 0 < config.channels(size) <= WIDEST:
+        raise CheckpointError(f"{path}: {config.channels(size)} channels at {size} px; wanted 1 to {WIDEST}")
+    return config
 
 
 def describe_state_dict(state: Mapping[str, Tensor]) -> str:
@@ -83,10 +92,18 @@ def check_state_dict(state: Mapping[str, Tensor], config: NetworkConfig, path: s
             raise CheckpointError(f"{name} key {key} has shape {tuple(tensor.shape)}; wanted {tuple(shape)}")
         if not tensor.is_floating_point():
             raise CheckpointError(f"{name} key {key} holds {tensor.dtype}; wanted floating point")
-        if not bool(torch.isfinite(tensor).all()):
+        if not all_finite(tensor):
             raise CheckpointError(f"{name} key {key} holds NaN or infinity")
         if key.endswith(".kernel"):
             _check_kernel(tensor, key, name)
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Whether no number in `tensor` is NaN or infinite, from its extremes: NaN is one of them where it occurs."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    wide = tensor.float() if tensor.dtype in NO_EXTREMES else tensor
+    return all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(wide))
 
 
 def _check_kernel(kernel: Tensor, key: str, name: str) -> None:
