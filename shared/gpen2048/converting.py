@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -34,6 +35,7 @@ def convert(source: Path, target: Path, *, half: bool = False) -> NetworkConfig:
     partial = target.with_name(target.name + ".part")
     try:
         safetensors.torch.save_file(converted, partial, metadata=_metadata(config, source))
+        shutil.copymode(source, partial)  # safetensors makes files that only their owner may read
         check_state_dict(read_state_dict(partial), config, partial)
         partial.replace(target)
     finally:
@@ -64,7 +66,8 @@ def read_metadata(path: Path) -> dict[str, str]:
     import safetensors
 
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        opened: Any = safetensors.safe_open(path, framework="pt")
+        with opened as file:
             return cast("dict[str, str]", file.metadata() or {})
     except Exception as error:
         raise CheckpointError(f"{path}: not a whole safetensors file ({error})") from error

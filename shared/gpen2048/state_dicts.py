@@ -17,7 +17,7 @@ LONGEST_REASON = 200  # letters of a foreign text in an error
 
 
 def read_state_dict(path: str | Path) -> StateDict:
-    """The tensors of a .pth, .pt or .safetensors file by key, on the CPU, unwrapped from one nesting key.
+    """The tensors of a .pth, .pt, .safetensors or .onnx file by key, on the CPU, unwrapped from one nesting key.
 
     The kind is told by content, not by suffix. Tensors may be mapped from the file: don't write to them.
     """
@@ -33,7 +33,9 @@ def read_state_dict(path: str | Path) -> StateDict:
     if head.lstrip()[:1] == b"<":
         raise CheckpointError(f"{path}: this is a web page, not weights; the download went wrong")
     if _looks_like_onnx(head):
-        raise CheckpointError(f"{path}: this is an ONNX file; wanted a .pth, .pt or .safetensors file")
+        from .onnx_weights import read_onnx
+
+        return read_onnx(path)
     state = _unwrap(_read_safetensors(path) if head[8:9] == b"{" else read_pytorch(path), path)
     _refuse_inflated(state, path)
     return state

@@ -111,7 +111,7 @@ def test_a_web_page_saved_as_weights(tmp_path: Path) -> None:
 
 def test_an_onnx_file(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
-    path.write_bytes(b"\x08\x06\x12\x07pytorch\x1a\x05")
+    path.write_bytes(b"\x08\x06\x12\x07pytorch\x1a\x05")  # damaged; sound ones are in tests/weights
     assert "ONNX" in _error(path)
 
 
