@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,3 +158,40 @@ def behaviours() -> Any:
     from types import SimpleNamespace
 
     return SimpleNamespace(whole=whole, status=status, in_turn=in_turn)
+
+
+FUZZ = Path(__file__).parents[1] / "fuzz"
+
+
+def _load(name: str) -> Any:
+    """A module of tests/fuzz, which is a folder of scripts."""
+    spec = importlib.util.spec_from_file_location(f"fuzz_{name}", FUZZ / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = loaded
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+corpus, mutating, watching = (_load(name) for name in ("corpus", "mutating", "watching"))
+
+
+@pytest.fixture(scope="session")
+def malicious() -> Any:
+    return corpus.CORPUS
+
+
+@pytest.fixture(scope="session")
+def mutation() -> Any:
+    return mutating
+
+
+@pytest.fixture(scope="session")
+def reader() -> Iterator[Any]:
+    """Reads files in a process that is watched."""
+    if sys.platform != "linux":
+        pytest.skip("measures memory as Linux has it")
+    watched = watching.Reader()
+    watched.fault = watching.fault
+    yield watched
+    watched.close()
