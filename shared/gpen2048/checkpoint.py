@@ -11,12 +11,12 @@ from torch import Tensor
 
 from .errors import CheckpointError
 from .inference import Network
-from .network import FullGenerator, NetworkConfig, fir_kernel
+from .network import NetworkConfig, fir_kernel, parameter_shapes
 from .state_dicts import read_state_dict
 
 NO_EXTREMES = (torch.float16, torch.bfloat16)  # torch 2.1 has no aminmax for them on the CPU
 MOST_LEVELS = 12  # of the encoder: 8192 px
-WIDEST = 4096  # channels
+WIDEST, MOST_MULTIPLIED = 2.0, 4  # of what narrows and multiplies channels; at most 1 and 2 in released networks
 SHOWN_KEYS = 3  # keys quoted in an error
 
 
@@ -47,15 +47,13 @@ def network_config(state: Mapping[str, Tensor], path: str | Path) -> NetworkConf
     if start is None or first is None or start.ndim != 4 or first.ndim != 4 or not 1 <= levels <= MOST_LEVELS:
         raise CheckpointError(f"{path}: this is {describe_state_dict(state)}; wanted a GPEN network")
     size = 2 ** (levels + 1)
-    if not 0 < start.shape[1] <= WIDEST or not 0 < first.shape[0] <= WIDEST:
-        seen = f"{start.shape[1]} and {first.shape[0]} channels at 4 and {size} px"
-        raise CheckpointError(f"{path}: a GPEN network of {seen}; wanted 1 to {WIDEST}")
     narrow = start.shape[1] / 512
     unit = 16384 * narrow / size  # channels at the full size for channel multiplier 1
-    multiplier = max(1, round(first.shape[0] / unit)) if size >= 64 else 2
+    multiplier = max(1, round(first.shape[0] / unit)) if size >= 64 and unit else 2
     config = NetworkConfig(size, multiplier, narrow)
-    if not 0 < config.channels(size) <= WIDEST:
-        raise CheckpointError(f"{path}: {config.channels(size)} channels at {size} px; wanted 1 to {WIDEST}")
+    if not 0 < narrow <= WIDEST or multiplier > MOST_MULTIPLIED or not config.channels(size):
+        seen = f"{start.shape[1]} channels at 4 px and {first.shape[0]} at {size} px"
+        raise CheckpointError(f"{path}: this is a GPEN network with {seen}; wanted 1 to {round(512 * WIDEST)} at 4 px")
     return config
 
 
@@ -80,8 +78,7 @@ def describe_state_dict(state: Mapping[str, Tensor]) -> str:
 
 def check_state_dict(state: Mapping[str, Tensor], config: NetworkConfig, path: str | Path) -> None:
     """Raises CheckpointError unless `state` has exactly the keys, shapes and finite values of the `config` network."""
-    with torch.device("meta"):
-        wanted = {key: tensor.shape for key, tensor in FullGenerator(config).state_dict().items()}
+    wanted = parameter_shapes(config)
     name = f"{path}: this is the {config.size} network, but"
     for kind, keys in (("missing", wanted.keys() - state.keys()), ("unknown", state.keys() - wanted.keys())):
         if keys:
