@@ -20,7 +20,10 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Request:
-    """A picture to restore; the fields are the arguments of FaceRestorer. ValueError for any other `image`."""
+    """A picture to restore; the fields are the arguments of FaceRestorer.
+
+    Raises ValueError for any other `image`, or `strengths` that are not one for each of `faces`.
+    """
 
     image: Tensor  # (3, H, W) float32 RGB in [0, 1]
     options: RestoreOptions = RestoreOptions()
@@ -28,11 +31,16 @@ class Request:
     scale: float | None = None
     background: Tensor | Background | None = None
     on_progress: Progress | None = None
+    region: Tensor | None = None
+    strengths: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         image = self.image
         if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.float32 or 0 in image.shape:
             raise ValueError(f"image is {image.dtype} {tuple(image.shape)}; wanted torch.float32 (3, height, width)")
+        if self.strengths is not None and (self.faces is None or len(self.strengths) != len(self.faces)):
+            faces = "no faces" if self.faces is None else f"{len(self.faces)} faces"
+            raise ValueError(f"{len(self.strengths)} strengths for {faces}; wanted one for each face given")
 
     def tell(self, done: int, total: int, what: str) -> None:
         if self.on_progress is not None:
@@ -47,6 +55,7 @@ class Place:
     to_crop: Matrix
     to_canvas: Matrix
     region: Region
+    strength: float
 
 
 @dataclass
@@ -89,9 +98,8 @@ class Task:
         self.request.tell(len(self.places), len(self.places), "finishing the picture")
         picture, mask = self.canvas.finish()
         notes = iter(self.notes)
-        strength = self.options.strength
         reports = [
-            replace(report, strength=strength, note=next(notes)) if report.restored else report
+            replace(report, note="; ".join(filter(None, (report.note, next(notes))))) if report.restored else report
             for report in self.reports
         ]
         return Restoration(picture, mask, self.crops, reports, self.scale)

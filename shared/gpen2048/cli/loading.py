@@ -53,7 +53,7 @@ def load_equipment(arguments: argparse.Namespace, options: RestoreOptions) -> Eq
     dtype = choose_precision(arguments.precision, device)
     network, network_name = _network(arguments, folder, device, dtype)
     detector, detector_name = _detector(arguments, folder, device)
-    parser = _parser(arguments, folder, device) if options.mask == "parse" else None
+    parser = _parser(arguments, folder, device) if options.needs_parser else None
     precision = next(name for name, value in PRECISIONS.items() if value == dtype)
     facts = {"network": network_name, "detector": detector_name, "device": str(device), "precision": precision}
     described = [f"{key:9} {value}" for key, value in facts.items()]
