@@ -1,14 +1,13 @@
-"""What is to be done to each face of a picture: whether it is restored, and with what strength.
+"""What is to be done to each face of a picture: whether it is restored, and with how much of the strength asked for.
 
-Everything here depends on one picture and its faces alone. Over a sequence the strengths may be smoothed and handed to
-the restorer as `Request.strengths`.
+Everything here depends on one picture and its faces alone, and all shares change smoothly with the face. Whoever
+restores a sequence may smooth them over time and hand them to the restorer as `Request.choices`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
 
 from torch import Tensor
 
@@ -16,58 +15,65 @@ from .faces import Face
 from .options import RestoreOptions
 from .pose import NO_LIMIT, turn
 from .restoration import FaceReport
-from .selection import ordered, refusals
+from .selection import Choice, ordered, refusals
 from .sharpness import detail_size
 from .task import Request
 
 # `adaptive` 1 gives the most to faces whose detail would fit the first size, the least to those that need the second.
 LITTLE_DETAIL, MUCH_DETAIL = 64.0, 512.0  # px
-MOST, LEAST = 1.25, 0.25  # times the strength asked for, which itself goes to faces of about 130 px of detail
+MOST, LEAST = 1.25, 0.25  # of the strength asked for, which itself goes to faces of about 130 px of detail
 TURN_FADE = 15.0  # degrees below `max_turn` over which the strength falls to nothing
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """The `strength` for one face in [0, 1], a `note` on why it is not the one asked for, and what was measured."""
-
-    strength: float
-    note: str
-    turn: float
-    detail: float | None
-
-
 def judge(request: Request, faces: Sequence[Face]) -> list[FaceReport]:
-    """One report on each of `faces`, in the order and with the decisions that the request's options ask for."""
-    image, options = request.image, request.options
+    """What is to be done to each of `faces`, in the order that the request's options ask for."""
+    options = request.options
     places = ordered(faces, options.order)
-    reasons = refusals([faces[n] for n in places], options, (image.shape[1], image.shape[2]), request.region)
+    faces = [faces[n] for n in places]
+    if request.choices is None:
+        choices = choose(request.image, faces, options, request.region)
+    else:
+        choices = [request.choices[n] for n in places]
+    return [_report(face, choice, options) for face, choice in zip(faces, choices)]
+
+
+def choose(
+    image: Tensor, faces: Sequence[Face], options: RestoreOptions, region: Tensor | None = None
+) -> list[Choice]:
+    """A Choice for each of `faces` in `image` (3, H, W) in [0, 1]; `region` is as in `selection.refusals`."""
+    reasons = refusals(faces, options, (image.shape[1], image.shape[2]), region)
     return [
-        _report(faces[n], reason, None if request.strengths is None else request.strengths[n], image, options)
-        for n, reason in zip(places, reasons)
+        Choice(0.0, reason) if reason else face_share(image, face, options) for face, reason in zip(faces, reasons)
     ]
 
 
-def face_strength(image: Tensor, face: Face, options: RestoreOptions) -> Judgement:
-    """How strongly the `face` of `image` (3, H, W) in [0, 1] is to be restored; changes smoothly with the face."""
+def face_share(image: Tensor, face: Face, options: RestoreOptions) -> Choice:
+    """The share that the size, the pose and the sharpness of `face` in `image` (3, H, W) give it; 0 to 1.25."""
     turned = turn(face.landmarks)
     detail = detail_size(image, face) if options.adaptive else None
-    parts = {
+    factors = {
         f"{face.size:.0f} px small": _fade_in(face.size, options),
         f"turned aside by {turned:.0f} degrees": _fade_out(turned, options),
         f"detail of {detail or 0:.0f} px": 1.0 if detail is None else _adapted(detail, options.adaptive),
     }
-    note = "; ".join(f"{what}: strength x {factor:.2f}" for what, factor in parts.items() if factor != 1)
-    return Judgement(min(1.0, options.strength * math.prod(parts.values())), note, turned, detail)
+    share = math.prod(factors.values())
+    told = "; ".join(f"{what}: strength x {factor:.2f}" for what, factor in factors.items() if factor != 1)
+    return Choice(share, "" if share else told, told, detail)
 
 
-def _report(face: Face, reason: str, given: float | None, image: Tensor, options: RestoreOptions) -> FaceReport:
-    if reason:
-        judged = Judgement(0.0, "", turn(face.landmarks), None)
-    elif given is not None:
-        judged = Judgement(given, "", turn(face.landmarks), None)
-    else:
-        judged = face_strength(image, face, options)
-    return FaceReport(face.box, face.landmarks, face.score, face.size, not reason, reason, *astuple(judged))
+def _report(face: Face, choice: Choice, options: RestoreOptions) -> FaceReport:
+    return FaceReport(
+        face.box,
+        face.landmarks,
+        face.score,
+        face.size,
+        restored=choice.share > 0,
+        reason=choice.reason,
+        strength=min(1.0, options.strength * choice.share),
+        note=choice.note,
+        turn=turn(face.landmarks),
+        detail=choice.detail,
+    )
 
 
 def _fade_in(size: float, options: RestoreOptions) -> float:

@@ -55,7 +55,6 @@ class FaceRestorer:
         background: Tensor | Background | None = None,
         on_progress: Progress | None = None,
         region: Tensor | None = None,
-        strengths: Sequence[float] | None = None,
     ) -> Restoration:
         """Restores the faces of `image` (3, H, W), float32 RGB in [0, 1]; all work runs on its device.
 
@@ -63,10 +62,9 @@ class FaceRestorer:
         frames of a batch share. `on_progress(done, total, what)` is told of every stage of every face, and whatever it
         raises passes through. Pixels outside the mask are the input's own at scale 1; above, they are `background`, the
         enlarged picture (3, H', W') or what gives it for (image, (H', W')), by default a Lanczos enlargement.
-        Only faces whose middle lies in `region` (h, w), a mask in [0, 1] of any size, are restored. `strengths`, one
-        for each of `faces`, replace what the options make of each face.
+        Only faces whose middle lies in `region` (h, w), a mask in [0, 1] of any size, are restored.
         """
-        return next(self.each([Request(image, options, faces, scale, background, on_progress, region, strengths)]))
+        return next(self.each([Request(image, options, faces, scale, background, on_progress, region=region)]))
 
     @torch.no_grad()
     def each(self, requests: Iterable[Request]) -> Iterator[Restoration]:

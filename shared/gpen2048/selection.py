@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,19 @@ from torch import Tensor
 from .faces import Face
 from .options import RestoreOptions
 from .pose import NO_LIMIT, turn
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one face gets: a `share` of the strength asked for, above 1 more than that, or at 0 the `reason` why nothing.
+
+    A `note` tells why it is neither 0 nor 1, and `detail` what was measured for it (sharpness.detail_size).
+    """
+
+    share: float = 1.0
+    reason: str = ""
+    note: str = ""
+    detail: float | None = None
 
 
 def ordered(faces: Sequence[Face], order: str) -> list[int]:
