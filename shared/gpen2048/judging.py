@@ -37,14 +37,10 @@ def judge(request: Request, faces: Sequence[Face]) -> list[FaceReport]:
     return [_report(face, choice, options) for face, choice in zip(faces, choices)]
 
 
-def choose(
-    image: Tensor, faces: Sequence[Face], options: RestoreOptions, region: Tensor | None = None
-) -> list[Choice]:
+def choose(image: Tensor, faces: Sequence[Face], options: RestoreOptions, region: Tensor | None = None) -> list[Choice]:
     """A Choice for each of `faces` in `image` (3, H, W) in [0, 1]; `region` is as in `selection.refusals`."""
     reasons = refusals(faces, options, (image.shape[1], image.shape[2]), region)
-    return [
-        Choice(0.0, reason) if reason else face_share(image, face, options) for face, reason in zip(faces, reasons)
-    ]
+    return [Choice(0.0, reason) if reason else face_share(image, face, options) for face, reason in zip(faces, reasons)]
 
 
 def face_share(image: Tensor, face: Face, options: RestoreOptions) -> Choice:

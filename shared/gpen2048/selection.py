@@ -17,7 +17,7 @@ from .pose import NO_LIMIT, turn
 
 @dataclass(frozen=True)
 class Choice:
-    """What one face gets: a `share` of the strength asked for, above 1 more than that, or at 0 the `reason` why nothing.
+    """What one face gets: a `share` of the strength asked for (above 1: more than that), or the `reason` why nothing.
 
     A `note` tells why it is neither 0 nor 1, and `detail` what was measured for it (sharpness.detail_size).
     """
