@@ -30,6 +30,9 @@ SHOWN = (
     "select=all/largest/centre",
     "order=left-right/size/score",
     "max_faces=1/5/15",
+    "min_face=16/40/44",
+    "fade_until=0/48/64",
+    "max_turn=90/25/10",
 )
 
 
