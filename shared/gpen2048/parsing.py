@@ -75,8 +75,8 @@ def parse(parser: FaceParser | None, before: Tensor, after: Tensor, options: Res
 def soft_mask(classes: Tensor, wanted: Sequence[int], feather: float = FEATHER, *, inside: bool = False) -> Tensor:
     """Where `classes` (N, M, M) is one of `wanted`: (N, M, M) float32 in [0, 1].
 
-    The edge is soft over about `feather` of the crop to each side; with `inside` it is so to the inner side, and nothing
-    beyond the wanted classes is touched.
+    The edge is soft over about `feather` of the crop, half of it to each side; with `inside` it lies inside, and
+    nothing beyond the wanted classes is touched.
     """
     soft = torch.isin(classes, torch.tensor(wanted, device=classes.device)).float()[:, None]
     width = feather * classes.shape[-1]
