@@ -107,11 +107,21 @@ def test_match_gives_mean_and_spread_inside_the_mask(portrait: Tensor) -> None:
     before = (portrait * 0.6 + 0.2)[None]
     after = (before * torch.tensor([0.7, 0.9, 0.8])[:, None, None] + 0.1).clamp(0, 1)
     mask = torch.zeros(512, 512)
-    mask[100:300, 150:350] = 1
-    old, new = (to_oklab(crop)[..., 100:300, 150:350] for crop in (before, matched(before, after, mask)))
-    assert torch.allclose(new.mean(dim=(2, 3)), old.mean(dim=(2, 3)), atol=1e-3)
-    assert torch.allclose(new.std(dim=(2, 3)), old.std(dim=(2, 3)), rtol=0.02)
+    mask[96:304, 160:352] = 1  # whole cells
+    result = matched(before, after, mask)
+    old, off, new = (to_oklab(crop)[..., 96:304, 160:352] for crop in (before, after, result))
+    assert (off.mean(dim=(2, 3)) - old.mean(dim=(2, 3))).abs().max() > 0.03
+    assert torch.allclose(new.mean(dim=(2, 3)), old.mean(dim=(2, 3)), atol=2e-3)
+    assert torch.allclose(new.std(dim=(2, 3)), old.std(dim=(2, 3)), rtol=0.05)
     assert torch.equal(matched(before, after, torch.zeros(512, 512)), after)
+
+
+def test_match_does_not_make_grain_into_contrast(portrait: Tensor) -> None:
+    """A noisy photo and a network that cleans it: the clean picture keeps its spread."""
+    clean = (portrait * 0.6 + 0.2)[None]
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(4)) * 12 / 255
+    result = matched((clean + noise).clamp(0, 1), clean, torch.ones(512, 512))
+    assert (result - clean).abs().max() < 4 / 255
 
 
 def test_match_goes_by_what_is_shown(network_that: Any, soft_portrait: Tensor, portrait_face: Face) -> None:
@@ -129,7 +139,7 @@ def test_match_goes_by_what_is_shown(network_that: Any, soft_portrait: Tensor, p
         crops_with(network_that(effect), soft_portrait, portrait_face, colour="match")[1]
         for effect in (darken, darken_and_spoil)
     )
-    assert torch.allclose(plain[..., 8:], spoilt[..., 8:], atol=1e-5)
+    assert torch.allclose(plain[..., 8:], spoilt[..., 8:], atol=1e-3)
 
 
 @pytest.mark.parametrize("colour", ["original-chroma", "match"])
