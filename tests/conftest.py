@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,23 @@ def portrait() -> Tensor:
 def portrait_face() -> Face:
     landmarks = [[204, 113], [246, 111], [226, 141], [207, 157], [245, 156]]
     return Face(np.array([176.0, 64, 272, 184]), np.array(landmarks, float), 1.0)
+
+
+class StandIn:
+    """In a network's place: does `effect` to crops (N, 3, S, S), RGB in [0, 1]."""
+
+    def __init__(self, effect: Callable[[Tensor], Tensor], size: int):
+        self.config = NetworkConfig(size)
+        self._effect = effect
+
+    def __call__(self, crops: Tensor, **_: Any) -> Tensor:
+        return self._effect(crops / 2 + 0.5) * 2 - 1
+
+
+@pytest.fixture(scope="session")
+def network_that() -> Any:
+    """Makes a stand-in for a network, of 256 px, from what it does."""
+    return lambda effect, size=256: StandIn(effect, size)
 
 
 @pytest.fixture(scope="session")
