@@ -139,7 +139,7 @@ class GPENRestoreFaces(io.ComfyNode):
 
         frames, options = Frames(image), read_options(widgets)
         background = ModelBackground(upscale_model) if upscale_model is not None and options.scale != 1 else None
-        choice = Choice(len(frames), frames.size, mask, bboxes)
+        choice = Choice(frames, mask, bboxes)
         done = Restoring(gpen_model, options, frames, choice, background).run()
         return io.NodeOutput(done.image, done.mask, done.crops or nothing(), done.report)
 
