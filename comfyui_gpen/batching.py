@@ -20,7 +20,7 @@ def network_bytes(model: GpenModel, faces: int) -> int:
 def faces_at_once(model: GpenModel, wanted: int = MOST_AT_ONCE, *, held: int = 0) -> int:
     """How many of `wanted` faces fit easily, with `held` bytes for the picture of each.
 
-    1 on the CPU, where a batch gains nothing.
+    1 on the CPU, where four at once save a twentieth of the network's time (512 px) for three times its memory.
     """
     device = model.patcher.load_device
     if mm.is_device_cpu(device):
