@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         WeightsNotFoundError,
     )
     from .faces import Face
+    from .film_restoring import restore_film
     from .images import Picture, read_image, write_image
     from .inference import Network
     from .network import NetworkConfig
@@ -51,6 +52,7 @@ _HOMES = {
         "WeightsNotFoundError",
     ),
     "faces": ("Face",),
+    "film_restoring": ("restore_film",),
     "images": ("Picture", "read_image", "write_image"),
     "inference": ("Network",),
     "network": ("NetworkConfig",),
@@ -91,6 +93,7 @@ __all__ = [
     "load_network",
     "load_parser",
     "read_image",
+    "restore_film",
     "restore_sequence",
     "write_image",
 ]
