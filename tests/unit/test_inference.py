@@ -8,8 +8,12 @@ import pytest
 import torch
 from gpen2048 import inference
 from gpen2048.inference import Network
+from gpen2048.levels import StripLevels
+from gpen2048.memory import peak_bytes
 from gpen2048.network import FullGenerator, NetworkConfig
+from gpen2048.numba_passes import NumbaPasses
 from gpen2048.passes import TorchPasses
+from gpen2048.workspace import Schedule
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -51,10 +55,12 @@ def error(seen: Tensor, wanted: Tensor) -> float:
     return float((seen - wanted).abs().max() / wanted.std())
 
 
-@pytest.fixture(params=["compiled", "plain"])
-def passes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "plain":
-        monkeypatch.setattr(inference, "passes_for", lambda device, dtype: TorchPasses())
+@pytest.fixture(params=["fastest", "compiled", "plain"])
+def levels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Matrix tiles where the processor has them, compiled passes, plain PyTorch."""
+    chosen = {"compiled": lambda: StripLevels(NumbaPasses()), "plain": lambda: StripLevels(TorchPasses())}
+    if request.param in chosen:
+        monkeypatch.setattr(inference, "levels_for", lambda device, dtype, config: chosen[request.param]())
     return request.param
 
 
@@ -68,7 +74,7 @@ def small_strips(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("low_memory", [False, True])
 @pytest.mark.parametrize("config", [CONFIG, NetworkConfig(32, 2, 0.25), NetworkConfig(8, 1, 0.0625)])
 def test_equals_the_reference_in_strips(
-    config: NetworkConfig, low_memory: bool, passes: str, small_strips: None
+    config: NetworkConfig, low_memory: bool, levels: str, small_strips: None
 ) -> None:
     state, x = random_state(config), random_images(2, config.size)
     network = Network.from_state_dict(config, state)
@@ -84,7 +90,7 @@ def test_whole_levels_and_strips_agree(monkeypatch: pytest.MonkeyPatch) -> None:
         assert error(network(x), whole) < 5e-6
 
 
-def test_a_batch_is_its_images(passes: str, small_strips: None) -> None:
+def test_a_batch_is_its_images(levels: str, small_strips: None) -> None:
     network, x = Network.from_state_dict(CONFIG, random_state()), random_images(3)
     one_by_one = torch.cat([network(image[None]) for image in x])
     assert error(network(x), one_by_one) < 5e-6
@@ -201,7 +207,7 @@ def larger() -> tuple[NetworkConfig, State]:
 
 @pytest.mark.parametrize("batch, dtype", [(1, torch.float32), (2, torch.float32), (1, torch.bfloat16)])
 def test_memory_required_is_the_measured_peak(
-    larger: tuple[NetworkConfig, State], dtype: torch.dtype, batch: int, passes: str
+    larger: tuple[NetworkConfig, State], dtype: torch.dtype, batch: int, levels: str
 ) -> None:
     config, state = larger
     network = Network.from_state_dict(config, state, dtype=dtype)
@@ -212,11 +218,14 @@ def test_memory_required_is_the_measured_peak(
         assert network.memory_required(batch) == pytest.approx(measured_peak(network, x), rel=0.15)
 
 
-def test_low_memory_needs_less(larger: tuple[NetworkConfig, State]) -> None:
-    network = Network.from_state_dict(*larger)
-    normal = network.memory_required()
-    network.low_memory = True
-    assert network.memory_required() < 0.75 * normal
+@pytest.mark.parametrize("threads", [0, 2])
+def test_low_memory_needs_less(threads: int) -> None:
+    schedules = [
+        Schedule(NetworkConfig(2048), 1, torch.float32, rows, kept, threads)
+        for rows, kept in ((128, True), (64, False))
+    ]
+    normal, low = (peak_bytes(schedule, planned=True, plain=False) for schedule in schedules)
+    assert low < 0.75 * normal < 0.75e9
 
 
 def test_release_gives_the_kept_memory_back() -> None:
