@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from . import cuts, smoothing, tracking
@@ -145,7 +146,14 @@ def _ramp(position: float) -> float:
 
 
 def _smoothed(chain: Sequence[Sighting], number: int) -> Face:
-    values = np.array([[*s.face.landmarks.flat, *s.face.box, s.face.score] for s in chain])
+    values = np.array([[*s.face.landmarks.flat, *_place(s.face.box), s.face.score] for s in chain])
     size = float(np.median([s.face.size for s in chain]))
     smooth = smoothing.smooth([s.frame - number for s in chain], values, 10, size)
-    return Face(box=smooth[10:14], landmarks=smooth[:10].reshape(5, 2), score=min(1.0, max(0.0, smooth[14])))
+    middle, half = smooth[10:12], np.exp(smooth[12:14]) / 2
+    score = min(1.0, max(0.0, smooth[14]))
+    return Face(box=np.concatenate((middle - half, middle + half)), landmarks=smooth[:10].reshape(5, 2), score=score)
+
+
+def _place(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Middle and logarithms of the sides: smoothed as they are, they still make a box."""
+    return np.concatenate(((box[:2] + box[2:]) / 2, np.log(box[2:] - box[:2])))
