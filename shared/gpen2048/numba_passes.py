@@ -37,18 +37,18 @@ class NumbaPasses:
         for n in range(len(x)):
             source, target = _flat(x[n]), _flat(out[n])
             shape = (height, width, channels)
-            _run(out.shape[2], self._kernels.blur, source, shape, top, np.float32(FIR_SCALE), target)
+            in_rows(out.shape[2], self._kernels.blur, source, shape, top, np.float32(FIR_SCALE), target)
 
     def activate(self, x: Tensor, out: Tensor) -> None:
         for n in range(len(x)):
-            _run(x[n].numel(), self._kernels.activate, _flat(x[n]), _flat(out[n]))
+            in_rows(x[n].numel(), self._kernels.activate, _flat(x[n]), _flat(out[n]))
 
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
         _, channels, height, width = x.shape
         constants = torch.cat((constants[:, :1] * FIR_SCALE, constants[:, 1:]), dim=1)
         for n in range(len(x)):
             arrays = (_flat(feature[n]), constants[n].numpy().ravel(), _flat(out[n]))
-            _run(out.shape[2], self._kernels.join, _flat(x[n]), (height, width, channels), top, *arrays)
+            in_rows(out.shape[2], self._kernels.join, _flat(x[n]), (height, width, channels), top, *arrays)
 
     def paint(
         self,
@@ -66,7 +66,7 @@ class NumbaPasses:
         nothing = np.empty(0, np.float32)
         for n in range(len(x)):
             source = _flat(x[n])
-            _run(
+            in_rows(
                 height,
                 self._kernels.paint,
                 source,
@@ -92,7 +92,7 @@ def _flat(x: Tensor) -> Array:
     return x.view(torch.int16).numpy().view(np.uint16) if x.dtype == torch.bfloat16 else x.numpy()
 
 
-def _run(count: int, kernel: Callable[..., None], *arguments: object) -> None:
+def in_rows(count: int, kernel: Callable[..., None], *arguments: object) -> None:
     """The kernel over 0 to `count`, divided among threads."""
     threads = torch.get_num_threads()
     chunks = min(count, threads * CHUNKS)
