@@ -87,10 +87,10 @@ def _ramp(position: Tensor, feather: float) -> Tensor:
 
 def _crop_position(matrix: Matrix, crop_size: int, region: Region, device: torch.device) -> tuple[Tensor, Tensor]:
     """Where in the crop each pixel of `region` lies: x and y (h, w), 0 and 1 at the crop's outer edges."""
-    rows = torch.arange(region.top, region.bottom, device=device, dtype=torch.float64)[:, None]
-    columns = torch.arange(region.left, region.right, device=device, dtype=torch.float64)
+    rows = torch.arange(region.top, region.bottom, device=device, dtype=torch.float32)[:, None]
+    columns = torch.arange(region.left, region.right, device=device, dtype=torch.float32)
     (a, b, tx), (c, d, ty) = ((matrix + [[0, 0, 0.5], [0, 0, 0.5]]) / crop_size).tolist()
-    return (a * columns + (b * rows + tx)).float(), (c * columns + (d * rows + ty)).float()
+    return a * columns + (b * rows + tx), c * columns + (d * rows + ty)
 
 
 class Canvas:
@@ -116,7 +116,7 @@ class Canvas:
         to_region = shift_origin(to_crop, (region.left, region.top))
         restored = warp(crop, to_region, region.size).clamp_(0, 1)
         u, v = _crop_position(to_crop, crop.shape[-1], region, mask.device)
-        weight = mask * (torch.sin(math.pi * u) * torch.sin(math.pi * v)).clamp_(min=1e-3).pow_(4)
+        weight = mask * (torch.sin(math.pi * u) * torch.sin(math.pi * v)).clamp_(min=1e-3).square_().square_()
         inner = region.within(self.region)
         inner.of(self._change).add_((restored - region.of(self.background)) * (strength * weight))
         inner.of(self._weight).add_(weight)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from functools import cache
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -12,16 +14,21 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .numba_passes import in_rows
+
 logger = logging.getLogger(__name__)
+SPLINE_POLE = math.sqrt(3) - 2  # of the cubic B-spline's inverse filter (Unser, "Splines: a perfect fit", 1999)
+SPLINE_REACH = 12  # samples: |pole|^12 < 2e-7
 Matrix = NDArray[np.float64]
+Index = NDArray[np.int64]
 Kernel = Callable[..., None]
 
 
 def sample_linear(grid: Tensor, matrix: Matrix, size: tuple[int, int]) -> Tensor:
     """`grid` (C, H, W) float32 read linearly at `matrix` @ (p, 1) of each output pixel p: (C, *size)."""
-    compiled = _compiled() if _suits(grid, 2) else None
-    if compiled is not None:
-        return _by_kernel(compiled[0], grid, matrix, size)
+    kernels = compiled_kernels() if _suits(grid, 2) else None
+    if kernels is not None:
+        return _by_kernel(kernels.read_linear, grid, matrix, size)
     x, y = _positions(matrix, size, grid.device)
     return _read(grid, x * _unit(grid.shape[2]) - 1, y * _unit(grid.shape[1]) - 1)
 
@@ -31,10 +38,26 @@ def sample_spline(grid: Tensor, matrix: Matrix, size: tuple[int, int]) -> Tensor
 
     A position needs one sample of the grid before it and two behind.
     """
-    compiled = _compiled() if _suits(grid, 4) else None
-    if compiled is not None:
-        return _by_kernel(compiled[1], grid, matrix, size)
+    kernels = compiled_kernels() if _suits(grid, 4) else None
+    if kernels is not None:
+        return _by_kernel(kernels.read_spline, grid, matrix, size)
     return _spline_by_reads(grid, matrix, size)
+
+
+def spline_coefficients(image: Tensor, rows: Index, columns: Index) -> Tensor | None:
+    """The B-spline's coefficients (C, h, w) for the samples of `image` (C, H, W) at `rows` (h,) and `columns` (w,).
+
+    Those within SPLINE_REACH of the ends are not exact. None where no compiled loop does it.
+    """
+    kernels = compiled_kernels() if _suits(image, 1) else None
+    if kernels is None:
+        return None
+    grid = image.new_empty((len(rows), len(columns), image.shape[0]))
+    pixels = image.permute(1, 2, 0).numpy()
+    in_rows(len(rows), kernels.prefilter_rows, pixels, rows, columns, grid.numpy())
+    lines = grid.flatten(1)
+    in_rows(lines.shape[1], kernels.prefilter_columns, lines.numpy())
+    return grid.permute(2, 0, 1)
 
 
 def _suits(grid: Tensor, taps: int) -> bool:
@@ -42,8 +65,6 @@ def _suits(grid: Tensor, taps: int) -> bool:
 
 
 def _by_kernel(kernel: Kernel, grid: Tensor, matrix: Matrix, size: tuple[int, int]) -> Tensor:
-    from .numba_passes import in_rows
-
     out = grid.new_empty((grid.shape[0], *size))
     pixels: NDArray[np.float32] = grid.permute(1, 2, 0).contiguous().numpy()
     shape = (grid.shape[1], grid.shape[2], grid.shape[0])
@@ -52,13 +73,13 @@ def _by_kernel(kernel: Kernel, grid: Tensor, matrix: Matrix, size: tuple[int, in
 
 
 @cache
-def _compiled() -> tuple[Kernel, Kernel] | None:
-    """The kernels for linear and spline, if they give PyTorch's results on a trial; says in the log, once, why not."""
+def compiled_kernels() -> ModuleType | None:
+    """`sampling_kernels`, if they give PyTorch's results on a trial; says in the log, once, why not."""
     try:
         from . import sampling_kernels as kernels
 
         _prove(kernels.read_linear, kernels.read_spline)
-        return kernels.read_linear, kernels.read_spline
+        return kernels
     except Exception as error:  # whatever a compiler raises, PyTorch can do the work
         logger.info("GPEN resamples by plain PyTorch: %s: %s", type(error).__name__, error)
         return None

@@ -17,9 +17,9 @@ SIZE = (31, 23)
 @pytest.fixture(params=["compiled", "plain"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "compiled":
-        assert sampling._compiled() is not None  # facexlib brings numba
+        assert sampling.compiled_kernels() is not None  # facexlib brings numba
     else:
-        monkeypatch.setattr(sampling, "_compiled", lambda: None)
+        monkeypatch.setattr(sampling, "compiled_kernels", lambda: None)
 
 
 def _grid(channels: int) -> Tensor:
