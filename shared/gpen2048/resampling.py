@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .filtering import bands, filter_axes, reflect
-from .sampling import SPLINE_REACH, sample_linear, sample_spline, spline_coefficients
+from .sampling import SPLINE_REACH, is_compiled, sample_linear, sample_spline, spline_coefficients
 
 GRID_DENSITY = 2.0  # samples of the intermediate grid per output pixel, where the output is coarser than the source
 LINEAR_DENSITY = 8.0  # the same where the output is at least so much denser than the source, and the grid read linearly
 # Low-pass cut-off when shrinking, in units of the output's Nyquist frequency: high enough to give a photo back
 # unblurred, low enough to leave nothing at twice that frequency (tests/unit/test_known_answers.py).
 PASS_BAND = 1.35
-STRIP = 512  # output rows warped at once, which bounds the intermediate grid's memory
+STRIP = 512  # output rows warped at once where the grid, or what PyTorch keeps between two steps, takes much memory
 
 
 def lanczos_resize(image: Tensor, scale: float, size: tuple[int, int]) -> Tensor:
@@ -49,11 +49,18 @@ def warp(source: Tensor, matrix: NDArray[np.float64], size: tuple[int, int]) -> 
     `matrix` (2, 3) is a similarity from output to source pixels. Beyond its border the source is continued by
     reflection, as FFHQ's alignment does it (NVlabs/ffhq-dataset, download_ffhq.py).
     """
+    pixel = _pixel(matrix)
+    rows = size[0] if pixel <= PASS_BAND and is_compiled(source) else STRIP
     strips = [
-        _warp_strip(source, shift_origin(matrix, (0, top)), (min(STRIP, size[0] - top), size[1]))
-        for top in range(0, size[0], STRIP)
+        _warp_strip(source, shift_origin(matrix, (0, top)), (min(rows, size[0] - top), size[1]), pixel)
+        for top in range(0, size[0], rows)
     ]
     return strips[0] if len(strips) == 1 else torch.cat(strips, dim=1)
+
+
+def _pixel(matrix: NDArray[np.float64]) -> float:
+    """Source pixels per output pixel."""
+    return math.sqrt(abs(np.linalg.det(matrix[:, :2])))
 
 
 def shift_origin(matrix: NDArray[np.float64], origin: tuple[int, int]) -> NDArray[np.float64]:
@@ -63,8 +70,7 @@ def shift_origin(matrix: NDArray[np.float64], origin: tuple[int, int]) -> NDArra
     return shifted
 
 
-def _warp_strip(source: Tensor, matrix: NDArray[np.float64], size: tuple[int, int]) -> Tensor:
-    pixel = math.sqrt(abs(np.linalg.det(matrix[:, :2])))  # source pixels per output pixel
+def _warp_strip(source: Tensor, matrix: NDArray[np.float64], size: tuple[int, int], pixel: float) -> Tensor:
     linear = pixel * LINEAR_DENSITY <= 1
     shrunk = pixel > PASS_BAND
     step = pixel / GRID_DENSITY if shrunk else 1 / LINEAR_DENSITY if linear else 1.0

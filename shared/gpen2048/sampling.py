@@ -60,6 +60,11 @@ def spline_coefficients(image: Tensor, rows: Index, columns: Index) -> Tensor | 
     return grid.permute(2, 0, 1)
 
 
+def is_compiled(image: Tensor) -> bool:
+    """Whether compiled loops read grids made from `image`."""
+    return _suits(image, 1) and compiled_kernels() is not None
+
+
 def _suits(grid: Tensor, taps: int) -> bool:
     return grid.device.type == "cpu" and grid.dtype == torch.float32 and min(grid.shape[1:]) >= taps
 
