@@ -18,7 +18,7 @@ import peer
 import pictures
 import timing
 import torch
-from gpen2048.cli.stages import STAGES, Seconds, TimedRestorer, now
+from gpen2048.cli.stages import AROUND, STAGES, Seconds, TimedRestorer, now
 from gpen2048.detection import load_detector
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
@@ -28,7 +28,6 @@ from gpen2048.weights import DETECTOR_STEMS, default_folder, require_file
 from torch import Tensor, nn
 
 PICTURES = {"group photo": pictures.group_photo, "portrait": pictures.portrait, "selfie": pictures.selfie}
-AROUND = ("detection", "crops", "paste", "rest")
 CPU = torch.device("cpu")
 Samples = dict[str, list[Seconds]]
 

@@ -17,6 +17,7 @@ from ..restorer import FaceRestorer
 from ..task import Place, Task
 
 STAGES = ("detection", "crops", "network", "paste", "rest")
+AROUND = tuple(stage for stage in STAGES if stage != "network")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,13 @@ class TimedRestorer(FaceRestorer):
         total = now(self.device) - start
         self.seconds["rest"] = total - sum(self.seconds.values(), Seconds())
         return result
+
+    def find(self, image: Tensor, options: RestoreOptions) -> list[Face]:
+        """The faces that would be restored, and "detection" in `seconds`."""
+        self.device = image.device
+        self.seconds["detection"] = Seconds()
+        with torch.no_grad():
+            return self._find(image, options)
 
     @contextmanager
     def _stage(self, name: str) -> Generator[None]:
