@@ -77,6 +77,7 @@ def _against_pixels(
 def _measure(restorer: TimedRestorer, image: Tensor, faces: Sequence[Face] | None, rounds: int) -> Row:
     """Medians of each stage and of all around the network; the first run is to warm up and for the peak of memory."""
     gc.collect()
+    timing.trim()
     timing.forget_peak()
     before = timing.resident_bytes("VmRSS")
     found = len(restorer.restore(image, RestoreOptions(max_crops=0), faces).faces)

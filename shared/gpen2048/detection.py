@@ -10,6 +10,7 @@ of it; so only tiles with such a hint are looked at closer, and, for the smalles
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checkpoint import read_state_dict
+from .detection_memory import activation_bytes
 from .errors import WeightsNotFoundError
 from .faces import Face
 from .halving import Halvings
@@ -97,9 +99,7 @@ class FaceDetector:
         height, width = image.copy(0).shape[1:]
         found: list[Proposals] = []
         hints = torch.empty(0, 2).double()
-        for number, scale in enumerate(scales(height, width, smallest)):
-            whole = height * width * scale**2 <= OVERVIEW_PIXELS
-            windows = tiles(height, width, scale, small=not whole, all_sizes=number == 0)
+        for scale, windows, whole in _levels(height, width, smallest):
             if not whole:
                 unhinted = smallest * scale < HINTING * EASY
                 windows = [w for w in windows if w.holds(hints) or (unhinted and w.detail(image) > DETAIL)]
@@ -107,6 +107,14 @@ class FaceDetector:
             found += [part.take(part.scores >= PROPOSAL_THRESHOLD) for part in seen]
             hints = torch.cat([torch.empty(0, 2).double(), *(_middles(part, HINT_SIZE / scale) for part in seen)])
         return found
+
+    def memory_required(self, height: int, width: int, *, smallest: float = SMALLEST) -> int:
+        """Bytes used during a search of an image (3, height, width), which is not counted itself."""
+        levels = _levels(height, width, smallest)
+        views = [math.prod(window.shape) for _, windows, _ in levels for window in windows]
+        close_ups = CLOSE_UP_BATCH * (CLOSE_UP * max(CLOSE_UP_SIZES)) ** 2
+        copies = 3 * height * width * torch.float32.itemsize // 3  # halved: a quarter, a sixteenth, …
+        return copies + activation_bytes(self.kind, max(close_ups, *views))
 
     def _propose(self, image: Halvings, window: Window) -> Proposals:
         seen = self._predict(network_input(window.view(image))[None])
@@ -149,6 +157,15 @@ def _check_arguments(image: Tensor, threshold: float, smallest: float) -> None:
 def _stack(views: Sequence[Tensor], side: int) -> Tensor:
     """Views of up to (3, side, side) as one (N, 3, side, side), zeros to the right and below, as beyond an image."""
     return torch.stack([F.pad(view, (0, side - view.shape[2], 0, side - view.shape[1])) for view in views])
+
+
+def _levels(height: int, width: int, smallest: float) -> list[tuple[float, list[Window], bool]]:
+    """Scales, rising; the windows that cover an image there; and whether all of them are looked at."""
+    levels: list[tuple[float, list[Window], bool]] = []
+    for scale in scales(height, width, smallest):
+        whole = height * width * scale**2 <= OVERVIEW_PIXELS
+        levels.append((scale, tiles(height, width, scale, small=not whole, all_sizes=not levels), whole))
+    return levels
 
 
 def _middles(found: Proposals, largest: float) -> Tensor:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..catalogue import entry_for
 from ..checkpoint import load_network
 from ..detection import FaceDetector, load_detector
 from ..devices import PRECISIONS, choose_device, choose_precision
@@ -19,7 +21,9 @@ from ..options import RestoreOptions
 from ..parsing import FaceParser, load_parser
 from ..passthrough import passthrough_state_dict
 from ..restorer import FaceRestorer
+from ..upscaling import Upscaler, load_upscaler
 from ..weights import DETECTOR_STEMS, NETWORK_STEMS, PARSER_STEMS, default_folder, find_file, require_file
+from .weights_fetching import FETCH, agreed, fetch_entry
 
 DEMO_NETWORK = NetworkConfig(2048)
 DEMO_SHARPEN = 3.0
@@ -33,6 +37,7 @@ class Equipment:
     device: torch.device
     described: list[str] = field(default_factory=list[str])
     facts: dict[str, str] = field(default_factory=dict[str, str])
+    upscaler: Upscaler | None = None
 
 
 def add_equipment_flags(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +45,11 @@ def add_equipment_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--weights", type=Path, metavar="DIR", help="where weight files lie (default: weights/)")
     group.add_argument("--network", type=Path, metavar="FILE", help="the GPEN network (default: found in weights/)")
     group.add_argument("--detector", metavar="FILE|lbp", help="RetinaFace weights (default: found), or lbp")
-    group.add_argument("--parser", type=Path, metavar="FILE", help="ParseNet weights, for --mask parse")
+    group.add_argument("--parser", type=Path, metavar="FILE", help="ParseNet weights, for --mask parse and face")
+    group.add_argument("--upscaler", type=Path, metavar="FILE", help="upscale model for the picture behind the faces")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, xpu or mps")
     group.add_argument("--precision", default="auto", metavar="|".join(("auto", *PRECISIONS)))
+    group.add_argument("--fetch", action="store_true", help=f"download what is missing (also {FETCH}=1)")
     group.add_argument("--demo", action="store_true", help="without weights, go on with a sharpening network")
 
 
@@ -53,11 +60,14 @@ def load_equipment(arguments: argparse.Namespace, options: RestoreOptions) -> Eq
     dtype = choose_precision(arguments.precision, device)
     network, network_name = _network(arguments, folder, device, dtype)
     detector, detector_name = _detector(arguments, folder, device)
-    parser = _parser(arguments, folder, device) if options.mask == "parse" else None
+    parser = _parser(arguments, folder, device) if options.needs_parser else None
     precision = next(name for name, value in PRECISIONS.items() if value == dtype)
+    upscaler = load_upscaler(arguments.upscaler, device=device) if arguments.upscaler else None
     facts = {"network": network_name, "detector": detector_name, "device": str(device), "precision": precision}
+    if upscaler is not None:
+        facts["upscaler"] = f"{arguments.upscaler} ({upscaler.scale}x)"
     described = [f"{key:9} {value}" for key, value in facts.items()]
-    return Equipment(FaceRestorer(network, detector, parser), device, described, facts)
+    return Equipment(FaceRestorer(network, detector, parser), device, described, facts, upscaler)
 
 
 def _network(
@@ -69,7 +79,7 @@ def _network(
         network = Network.from_state_dict(DEMO_NETWORK, state, dtype=dtype).to(device)
         what = f"built-in sharpening pass-through at {DEMO_NETWORK.size} px"
         return network, f"{what}: shows the whole pipeline, restores nothing"
-    path = path or require_file(NETWORK_STEMS, folder, "GPEN network", "--network FILE")
+    path = path or _obtain(arguments, NETWORK_STEMS, folder, "GPEN network", "--network FILE")
     network = load_network(path, device=device, dtype=dtype)
     return network, f"{path} (GPEN at {network.config.size} px)"
 
@@ -81,11 +91,18 @@ def _detector(arguments: argparse.Namespace, folder: Path, device: torch.device)
     path = Path(named) if named and named != "lbp" else find_file(DETECTOR_STEMS, folder)
     if named == "lbp" or (path is None and arguments.demo):
         return LbpDetector(), "lbp: scikit-image's frontal cascade with mean landmarks (RetinaFace finds faces better)"
-    path = path or require_file(DETECTOR_STEMS, folder, "face detector", "--detector FILE, or --detector lbp")
+    path = path or _obtain(arguments, DETECTOR_STEMS, folder, "face detector", "--detector FILE, or --detector lbp")
     detector: FaceDetector = load_detector(path, device=device)
     return detector, f"{path} ({detector.kind})"
 
 
 def _parser(arguments: argparse.Namespace, folder: Path, device: torch.device) -> FaceParser:
-    path = arguments.parser or require_file(PARSER_STEMS, folder, "ParseNet", "--parser FILE")
+    path = arguments.parser or _obtain(arguments, PARSER_STEMS, folder, "ParseNet", "--parser FILE")
     return load_parser(path, device=device)
+
+
+def _obtain(arguments: argparse.Namespace, stems: Sequence[str], folder: Path, what: str, option: str) -> Path:
+    """The file in `folder`, fetched if the user agreed to that."""
+    if find_file(stems, folder) is None and agreed(arguments):
+        return fetch_entry(entry_for(stems[0]), folder)
+    return require_file(stems, folder, what, option)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..faces import Face
 from ..options import RestoreOptions
+from ..parsing import Parsed
 from ..restoration import Restoration
 from ..restorer import FaceRestorer
 from ..task import Place, Task
@@ -85,6 +86,6 @@ class TimedRestorer(FaceRestorer):
         with self._stage("network"):
             return super()._restore_crops(before, on_stage)
 
-    def _lay_back(self, task: Task, place: Place, crop: Tensor) -> None:
+    def _lay_back(self, task: Task, place: Place, crop: Tensor, parsed: Parsed | None) -> None:
         with self._stage("paste"):
-            super()._lay_back(task, place, crop)
+            super()._lay_back(task, place, crop, parsed)
