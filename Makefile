@@ -10,7 +10,8 @@ PYTHON313 ?= $(shell for p in python3.13 $$HOME/.pyenv/versions/3.13.*/bin/pytho
 
 DEMO_PHOTO := tests/data/solvay-1927.png
 
-.PHONY: demo test test-ray acceptance-batch check test-matrix test-floor test-ceiling benchmark benchmark-scale clean
+.PHONY: demo test test-ray acceptance-batch fuzz check test-matrix test-floor test-ceiling benchmark benchmark-page \
+	benchmark-scale clean
 
 demo: .venv/ready
 	.venv/bin/gpen2048 restore $(DEMO_PHOTO) -o demo/restored.png --scale 2 --demo \
@@ -19,6 +20,10 @@ demo: .venv/ready
 
 test: .venv/ready
 	.venv/bin/python -m pytest -q
+
+# Thousands of damaged weight files, for at most ten minutes.
+fuzz: .venv/ready
+	OMP_NUM_THREADS=1 .venv/bin/python tests/fuzz/fuzz.py --minutes 9
 
 # Minutes long, and Ray is a download of 70 MB: not among the tests of every commit.
 test-ray: .venv/ready-ray
@@ -40,9 +45,17 @@ test-floor: .venv-floor/ready
 test-ceiling: .venv-ceiling/ready
 	.venv-ceiling/bin/python -m pytest -q
 
+# DETECTOR=FILE names the RetinaFace weights, else they are looked for in weights/.
 benchmark: .venv/ready
 	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[benchmark]"
 	.venv/bin/python benchmarks/network.py
+	.venv/bin/python benchmarks/pipeline.py $(if $(DETECTOR),--detector $(DETECTOR))
+	.venv/bin/python benchmarks/growth.py $(if $(DETECTOR),--detector $(DETECTOR))
+	$(MAKE) benchmark-page
+
+benchmark-page: .venv/ready
+	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[benchmark]"
+	.venv/bin/python benchmarks/page.py
 
 benchmark-scale: .venv/ready-ray
 	.venv/bin/python benchmarks/scale.py

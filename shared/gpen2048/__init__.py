@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         WeightsNotFoundError,
     )
     from .faces import Face
+    from .film_restoring import restore_film
     from .images import Picture, read_image, write_image
     from .inference import Network
     from .network import NetworkConfig
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .restorer import FaceRestorer
     from .sequence import restore_sequence
     from .task import Request
+    from .upscaling import load_upscaler
 
 _HOMES = {
     "alignment": ("crop_transform", "face_template"),
@@ -51,6 +53,7 @@ _HOMES = {
         "WeightsNotFoundError",
     ),
     "faces": ("Face",),
+    "film_restoring": ("restore_film",),
     "images": ("Picture", "read_image", "write_image"),
     "inference": ("Network",),
     "network": ("NetworkConfig",),
@@ -60,6 +63,7 @@ _HOMES = {
     "restorer": ("FaceRestorer",),
     "sequence": ("restore_sequence",),
     "task": ("Request",),
+    "upscaling": ("load_upscaler",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -90,7 +94,9 @@ __all__ = [
     "load_detector",
     "load_network",
     "load_parser",
+    "load_upscaler",
     "read_image",
+    "restore_film",
     "restore_sequence",
     "write_image",
 ]

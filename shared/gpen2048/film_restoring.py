@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os import PathLike
@@ -28,15 +28,22 @@ class FilmReport:
 
     frames: int = 0
     restored: int = 0
-    left: Counter[str] = field(default_factory=Counter[str])
+    left: dict[str, int] = field(default_factory=dict[str, int])
     scale: float = 1.0
     problems: list[str] = field(default_factory=list[str])
+
+    @property
+    def told(self) -> str:
+        """For the user."""
+        left = "; ".join(f"{reason}: {times}" for reason, times in self.left.items())
+        return f"{self.frames} frames, {self.restored} faces restored in them" + (f" (left: {left})" if left else "")
 
     def count(self, result: Restoration) -> None:
         self.frames += 1
         self.scale = result.scale
         self.restored += sum(face.restored for face in result.faces)
-        self.left.update(face.reason for face in result.faces if not face.restored)
+        for reason in (face.reason for face in result.faces if not face.restored):
+            self.left[reason] = self.left.get(reason, 0) + 1
 
 
 def restore_film(

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from . import cuts, smoothing, tracking
 from .faces import Face
+from .judging import choose
 from .options import RestoreOptions
-from .selection import Choice, choose
+from .selection import Choice
 from .tracking import Sighting, link
 
 FADE = 4  # frames over which a face that comes or goes within a scene is faded in or out
@@ -48,7 +50,7 @@ class Tracker:
         """The next frame (3, H, W) in [0, 1] and the `faces` found in it, unsure ones among them."""
         number = self._taken
         faces = sorted(faces, key=_middle)
-        sightings = _sightings(number, faces, self.options, (image.shape[1], image.shape[2]))
+        sightings = _sightings(number, faces, self.options, image)
         self._frames.append(_Frame(number, cuts.thumbnail(image), sightings))
         self._taken += 1
         self._link_until(self._taken - cuts.FRAMES_AFTER)
@@ -113,11 +115,9 @@ class Tracker:
         return share * (_ramp((last.frame - number + 1) / (FADE + 1)) if goes else 1.0)
 
 
-def _sightings(
-    number: int, faces: Sequence[Face], options: RestoreOptions, image_size: tuple[int, int]
-) -> list[Sighting]:
+def _sightings(number: int, faces: Sequence[Face], options: RestoreOptions, image: Tensor) -> list[Sighting]:
     sure = [face.score >= options.threshold for face in faces]
-    choices = iter(choose([face for face, is_sure in zip(faces, sure) if is_sure], options, image_size))
+    choices = iter(choose(image, [face for face, is_sure in zip(faces, sure) if is_sure], options))
     return [Sighting(number, face, next(choices) if is_sure else None) for face, is_sure in zip(faces, sure)]
 
 
@@ -145,7 +145,14 @@ def _ramp(position: float) -> float:
 
 
 def _smoothed(chain: Sequence[Sighting], number: int) -> Face:
-    values = np.array([[*s.face.landmarks.flat, *s.face.box, s.face.score] for s in chain])
+    values = np.array([[*s.face.landmarks.flat, *_place(s.face.box), s.face.score] for s in chain])
     size = float(np.median([s.face.size for s in chain]))
     smooth = smoothing.smooth([s.frame - number for s in chain], values, 10, size)
-    return Face(box=smooth[10:14], landmarks=smooth[:10].reshape(5, 2), score=min(1.0, max(0.0, smooth[14])))
+    middle, half = smooth[10:12], np.exp(smooth[12:14]) / 2
+    score = min(1.0, max(0.0, smooth[14]))
+    return Face(box=np.concatenate((middle - half, middle + half)), landmarks=smooth[:10].reshape(5, 2), score=score)
+
+
+def _place(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Middle and logarithms of the sides: smoothed as they are, they still make a box."""
+    return np.concatenate(((box[:2] + box[2:]) / 2, np.log(box[2:] - box[:2])))

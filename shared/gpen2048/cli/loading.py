@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..catalogue import entry_for
 from ..checkpoint import load_network
 from ..detection import FaceDetector, load_detector
 from ..devices import PRECISIONS, choose_device, choose_precision
+from ..errors import OutOfMemoryError
 from ..inference import Network
 from ..lbp import LbpDetector
 from ..network import NetworkConfig
@@ -19,10 +23,13 @@ from ..options import RestoreOptions
 from ..parsing import load_parser
 from ..passthrough import passthrough_state_dict
 from ..restorer import FaceRestorer
+from ..upscaling import Upscaler, load_upscaler
 from ..weights import DETECTOR_STEMS, NETWORK_STEMS, PARSER_STEMS, default_folder, find_file, require_file
+from .weights_fetching import FETCH, agreed, fetch_entry
 
 DEMO_NETWORK = NetworkConfig(2048)
 DEMO_SHARPEN = 3.0
+GIGABYTE = 1e9
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,19 @@ class Equipment:
     device: torch.device
     described: list[str] = field(default_factory=list[str])
     facts: dict[str, str] = field(default_factory=dict[str, str])
+    upscaler: Upscaler | None = None
+
+    @contextmanager
+    def memory_explained(self) -> Generator[None]:
+        """Says what to try when the device runs out of memory."""
+        try:
+            yield
+        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+            needed = self.restorer.network.memory_required() / GIGABYTE
+            raise OutOfMemoryError(
+                f"{self.device} has too little memory; the network alone wants {needed:.1f} GB beside its weights. "
+                "Try --precision fp16, a smaller --scale, or --device cpu"
+            ) from error
 
 
 def add_equipment_flags(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +60,11 @@ def add_equipment_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--weights", type=Path, metavar="DIR", help="where weight files lie (default: weights/)")
     group.add_argument("--network", type=Path, metavar="FILE", help="the GPEN network (default: found in weights/)")
     group.add_argument("--detector", metavar="FILE|lbp", help="RetinaFace weights (default: found), or lbp")
-    group.add_argument("--parser", type=Path, metavar="FILE", help="ParseNet weights, for --mask parse")
+    group.add_argument("--parser", type=Path, metavar="FILE", help="ParseNet weights, for --mask parse and face")
+    group.add_argument("--upscaler", type=Path, metavar="FILE", help="upscale model for the picture behind the faces")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, xpu or mps")
     group.add_argument("--precision", default="auto", metavar="|".join(("auto", *PRECISIONS)))
+    group.add_argument("--fetch", action="store_true", help=f"download what is missing (also {FETCH}=1)")
     group.add_argument("--demo", action="store_true", help="without weights, go on with a sharpening network")
 
 
@@ -56,7 +78,7 @@ def find_weights(arguments: argparse.Namespace, options: RestoreOptions) -> dict
     found = {
         "network": _network_file(arguments, folder),
         "detector": _detector_file(arguments, folder),
-        "parser": _parser_file(arguments, folder) if options.mask == "parse" else None,
+        "parser": _parser_file(arguments, folder) if options.needs_parser else None,
     }
     return {name: path for name, path in found.items() if path is not None}
 
@@ -68,18 +90,21 @@ def load_equipment(arguments: argparse.Namespace, options: RestoreOptions) -> Eq
     dtype = choose_precision(arguments.precision, device)
     network, network_name = _network(_network_file(arguments, folder), device, dtype)
     detector, detector_name = _detector(arguments, _detector_file(arguments, folder), device)
-    parser = load_parser(_parser_file(arguments, folder), device=device) if options.mask == "parse" else None
+    parser = load_parser(_parser_file(arguments, folder), device=device) if options.needs_parser else None
     precision = next(name for name, value in PRECISIONS.items() if value == dtype)
+    upscaler = load_upscaler(arguments.upscaler, device=device) if arguments.upscaler else None
     facts = {"network": network_name, "detector": detector_name, "device": str(device), "precision": precision}
+    if upscaler is not None:
+        facts["upscaler"] = f"{arguments.upscaler} ({upscaler.scale}x)"
     described = [f"{key:9} {value}" for key, value in facts.items()]
-    return Equipment(FaceRestorer(network, detector, parser), device, described, facts)
+    return Equipment(FaceRestorer(network, detector, parser), device, described, facts, upscaler)
 
 
 def _network_file(arguments: argparse.Namespace, folder: Path) -> Path | None:
     path = arguments.network or find_file(NETWORK_STEMS, folder)
     if path is None and arguments.demo:
         return None
-    return path or require_file(NETWORK_STEMS, folder, "GPEN network", "--network FILE")
+    return path or _obtain(arguments, NETWORK_STEMS, folder, "GPEN network", "--network FILE")
 
 
 def _detector_file(arguments: argparse.Namespace, folder: Path) -> Path | None:
@@ -89,11 +114,11 @@ def _detector_file(arguments: argparse.Namespace, folder: Path) -> Path | None:
     path = Path(named) if named else find_file(DETECTOR_STEMS, folder)
     if path is None and arguments.demo:
         return None
-    return path or require_file(DETECTOR_STEMS, folder, "face detector", "--detector FILE, or --detector lbp")
+    return path or _obtain(arguments, DETECTOR_STEMS, folder, "face detector", "--detector FILE, or --detector lbp")
 
 
 def _parser_file(arguments: argparse.Namespace, folder: Path) -> Path:
-    return arguments.parser or require_file(PARSER_STEMS, folder, "ParseNet", "--parser FILE")
+    return arguments.parser or _obtain(arguments, PARSER_STEMS, folder, "ParseNet", "--parser FILE")
 
 
 def _network(path: Path | None, device: torch.device, dtype: torch.dtype) -> tuple[Network, str]:
@@ -113,3 +138,10 @@ def _detector(arguments: argparse.Namespace, path: Path | None, device: torch.de
         return LbpDetector(), "lbp: scikit-image's frontal cascade with mean landmarks (RetinaFace finds faces better)"
     detector: FaceDetector = load_detector(path, device=device)
     return detector, f"{path} ({detector.kind})"
+
+
+def _obtain(arguments: argparse.Namespace, stems: Sequence[str], folder: Path, what: str, option: str) -> Path:
+    """The file in `folder`, fetched if the user agreed to that."""
+    if find_file(stems, folder) is None and agreed(arguments):
+        return fetch_entry(entry_for(stems[0]), folder)
+    return require_file(stems, folder, what, option)
