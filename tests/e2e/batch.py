@@ -199,7 +199,7 @@ def content(path: Path) -> tuple[list[str], list[bytes]]:
     """Times and hashes of a film's frames, and its packets of sound."""
     with av.open(str(path)) as container:
         frames = [
-            f"{float(frame.pts * frame.time_base):.3f} {hashlib.sha256(frame.to_ndarray(format='rgb24')).hexdigest()}"
+            f"{float(frame.pts * frame.time_base):.3f} {hashlib.sha256(frame.to_ndarray(format='rgb24').tobytes()).hexdigest()}"
             for frame in container.decode(video=0)
         ]
     with av.open(str(path)) as container:
