@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .restoration import FaceReport, Restoration
     from .restorer import FaceRestorer
     from .task import Request
+    from .upscaling import load_upscaler
 
 _HOMES = {
     "alignment": ("crop_transform", "face_template"),
@@ -56,6 +57,7 @@ _HOMES = {
     "restoration": ("FaceReport", "Restoration"),
     "restorer": ("FaceRestorer",),
     "task": ("Request",),
+    "upscaling": ("load_upscaler",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -85,6 +87,7 @@ __all__ = [
     "load_detector",
     "load_network",
     "load_parser",
+    "load_upscaler",
     "read_image",
     "write_image",
 ]

@@ -8,7 +8,15 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from .amx_room import tileable
+from .layers import Convolution, StyledConvolution
+from .levels import Levels, Stored, StripLevels
+from .network import NetworkConfig
 from .passes import Passes, TorchPasses
+from .styles import DecoderLevel
+from .workspace import Schedule, Workspace
+
+LANES = 16  # channels that compiled loops take at a time; released networks have a multiple of it
 
 logger = logging.getLogger(__name__)
 
@@ -16,6 +24,30 @@ logger = logging.getLogger(__name__)
 def passes_for(device: torch.device, dtype: torch.dtype) -> Passes:
     """The fastest passes that give PyTorch's results on a trial; says in the log, once, why there are none."""
     return _compiled(device.type, device.index, dtype) or TorchPasses()
+
+
+def levels_for(device: torch.device, dtype: torch.dtype, config: NetworkConfig) -> Levels:
+    """The fastest levels: on matrix tiles where a CPU has them, else PyTorch's convolutions with the fastest passes."""
+    if device.type != "cpu":
+        return StripLevels(passes_for(device, dtype))
+    if any(config.channels(r) % LANES for r in config.resolutions):
+        return StripLevels(TorchPasses())
+    tiled = tileable(config) and dtype in (torch.float32, torch.bfloat16)
+    return (_tiled(dtype) if tiled else None) or StripLevels(passes_for(device, dtype))
+
+
+@cache
+def _tiled(dtype: torch.dtype) -> Levels | None:
+    cpu = torch.device("cpu")
+    try:
+        from .amx_levels import TileLevels
+
+        levels = TileLevels(StripLevels(passes_for(cpu, dtype)))
+        prove_levels(levels, dtype)
+        return levels
+    except Exception as error:  # whatever a compiler raises, PyTorch can do the work
+        logger.info("GPEN uses no matrix tiles (%s): %s: %s", dtype, type(error).__name__, error)
+        return None
 
 
 @cache
@@ -52,18 +84,54 @@ def prove(passes: Passes, device: torch.device, dtype: torch.dtype) -> None:
             raise ArithmeticError(f"a pass differs from PyTorch's by {(one - other).abs().amax():.3g}")
 
 
+def prove_levels(levels: Levels, dtype: torch.dtype) -> None:
+    """Compiles the levels by using them once; raises ArithmeticError if they differ from PyTorch's."""
+    seen, wanted = _level_trial(levels, dtype), _level_trial(StripLevels(TorchPasses()), dtype)
+    tolerance = 1e-4 if dtype == torch.float32 else 16 * torch.finfo(dtype).eps
+    for one, other in zip(seen, wanted):
+        difference = (one.float() - other.float()).abs().amax() / other.float().std()
+        if not difference <= tolerance:
+            raise ArithmeticError(f"a level differs from PyTorch's by {difference:.3g}")
+
+
+@torch.inference_mode()
+def _level_trial(levels: Levels, dtype: torch.dtype) -> list[Tensor]:
+    """What the levels make of small images of waves, with the channels of both kinds of tile products."""
+    cpu = torch.device("cpu")
+    config = NetworkConfig(128, 1, 1 / 8)  # 32 and 16 channels at 64 and 128 px
+    schedule = Schedule(config, 1, dtype, config.size, keep_first=True, tile_threads=levels.tile_threads(config))
+    workspace = Workspace(schedule, cpu)
+    feature, below = Stored(_waves((1, 16, 128, 128), cpu, dtype)), _waves((1, 64, 64, 64), cpu, dtype)
+    shrinking, up, second = (
+        _waves(shape, cpu, dtype) / 8 for shape in ((32, 16, 3, 3), (16, 64, 3, 3), (16, 32, 3, 3))
+    )
+    constants = _waves((1, 6, 16, 1), cpu, torch.float32)[..., 0].contiguous()
+    colours = _waves((1, 3, 32, 1), cpu, torch.float32)[..., 0].contiguous()
+    image_below, image = (_waves((1, 3, size, size), cpu, torch.float32) for size in (64, 128))
+    layer = Convolution(shrinking.float(), constants[0, :2].flatten(), dtype)
+    styled = [
+        StyledConvolution(weight.float(), colours[0, 0], colours[0, 0, :1], number == 0, 1.0, dtype)
+        for number, weight in enumerate((up, second))
+    ]
+    level = DecoderLevel(styled[0], constants, styled[1], constants, (colours, constants[0, 0, :3]))
+    shrunk = levels.shrink(feature, layer, workspace.feature(64), workspace).tensor.clone()
+    levels.grow(level, [below], feature, image_below, None, image, workspace)
+    return [shrunk, image]
+
+
 def _trial(passes: Passes, device: torch.device, dtype: torch.dtype) -> list[Tensor]:
     """What the passes make of a small image of waves."""
     feature, wide, tall = (_waves(shape, device, dtype) for shape in ((1, 16, 4, 8), (1, 16, 4, 9), (1, 32, 4, 8)))
     constants = _waves((1, 6, 16, 1), device, torch.float32)[..., 0].contiguous()
-    blurred, joined, painted, activated = wide.clone(), tall.clone(), tall.clone(), feature.clone()
+    blurred, joined, painted, activated, coloured = (x.clone() for x in (wide, tall, tall, feature, feature))
     below, image = (_waves((1, 3, *size), device, torch.float32) for size in ((4, 4), (4, 8)))
     rgb = (_waves((1, 3, 32, 1), device, torch.float32)[..., 0].contiguous(), constants[0, 0, :3])
     passes.blur(feature, -2, blurred)
     passes.activate(feature.clone(), activated)
+    passes.colour(image.clone(), _waves((16, 3, 1, 1), device, dtype), constants[0, 1], coloured)
     passes.join(wide.clone(), -1, feature, constants, joined)
     passes.paint(feature.clone(), feature, constants, rgb, below, 2, image, painted)
-    return [blurred, activated, joined, painted, image]
+    return [blurred, activated, coloured, joined, painted, image]
 
 
 def _waves(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -13,12 +13,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor
 
-from .choice import passes_for
+from .choice import levels_for, passes_for
 from .folding import FoldedNetwork, Scales
-from .levels import Feature, Recomputed, grow, shrink
+from .levels import Feature, Levels, Recomputed, StripLevels
 from .memory import peak_bytes
 from .network import SMALLEST, NetworkConfig
-from .passes import Passes, TorchPasses
+from .passes import TorchPasses
 from .precision import ObservedPasses, fallbacks, is_sound, sample_image
 from .styles import DecoderLevel, decoder
 from .workspace import Schedule, Workspace
@@ -77,19 +77,19 @@ class Network(FoldedNetwork):
         """
         weight = self.convolutions[0].weight
         device = device or weight.device
-        schedule = self._schedule(batch, weight.dtype, device)
-        plain = isinstance(passes_for(device, weight.dtype), TorchPasses)
-        return peak_bytes(schedule, planned=device.type == "cpu", plain=plain)
+        levels = levels_for(device, weight.dtype, self.config)
+        schedule = self._schedule(batch, weight.dtype, device, levels)
+        return peak_bytes(schedule, planned=device.type == "cpu", plain=isinstance(levels.passes, TorchPasses))
 
     def release(self) -> None:
         """Gives back the memory kept between calls."""
         self._kept.clear()
 
-    def _schedule(self, batch: int, dtype: torch.dtype, device: torch.device) -> Schedule:
+    def _schedule(self, batch: int, dtype: torch.dtype, device: torch.device, levels: Levels) -> Schedule:
         """Whole levels only where that saves launches and the passes have no temporaries of their own."""
-        whole = device.type == "cuda" and not isinstance(passes_for(device, dtype), TorchPasses)
+        whole = device.type == "cuda" and not isinstance(levels.passes, TorchPasses)
         rows = LOW_MEMORY_ROWS if self.low_memory else self.config.size if whole else STRIP_ROWS
-        return Schedule(self.config, batch, dtype, rows, keep_first=not self.low_memory)
+        return Schedule(self.config, batch, dtype, rows, not self.low_memory, levels.tile_threads(self.config))
 
     @contextmanager
     def _workspace(self, schedule: Schedule, device: torch.device) -> Generator[Workspace]:
@@ -106,11 +106,11 @@ class Network(FoldedNetwork):
     def _run_soundly(self, x: Tensor, image: Tensor, on_stage: OnStage) -> str | None:
         """Falls back to precisions of more range while the result is not finite or is flat; says so."""
         asked, *others = fallbacks(self.convolutions[0].weight.dtype)
-        self._run(x, image, asked, on_stage, passes_for(x.device, asked))
+        self._run(x, image, asked, on_stage, levels_for(x.device, asked, self.config))
         used = asked
         while others and not is_sound(image):
             used = others.pop(0)
-            self._run(x, image, used, on_stage, passes_for(x.device, used))
+            self._run(x, image, used, on_stage, levels_for(x.device, used, self.config))
         return None if used == asked else f"{_name(asked)} gave no usable result; {_name(used)} was used"
 
     def _scales(self) -> Scales:
@@ -119,49 +119,47 @@ class Network(FoldedNetwork):
         x = sample_image(self.config.size, device)
         observed = ObservedPasses(passes_for(device, torch.float32))
         with torch.inference_mode(), _no_autocast(device):
-            self._run(x, _image(1, self.config.size, device), torch.float32, _nothing, observed)
+            self._run(x, _image(1, self.config.size, device), torch.float32, _nothing, StripLevels(observed))
         self.release()
         return observed.scales(self.config)
 
-    def _run(self, x: Tensor, image: Tensor, dtype: torch.dtype, on_stage: OnStage, passes: Passes) -> None:
-        with self._workspace(self._schedule(len(x), dtype, x.device), x.device) as workspace:
-            features = self._encode(x, workspace, passes, on_stage)
-            constant, levels = decoder(self, features[-1].part(slice(None), 0, SMALLEST))
-            self._decode(constant, levels, features, image, workspace, passes, on_stage)
+    def _run(self, x: Tensor, image: Tensor, dtype: torch.dtype, on_stage: OnStage, levels: Levels) -> None:
+        with self._workspace(self._schedule(len(x), dtype, x.device, levels), x.device) as workspace:
+            features = self._encode(x, workspace, levels, on_stage)
+            constant, styled = decoder(self, features[-1].part(slice(None), 0, SMALLEST))
+            self._decode(constant, styled, features, image, workspace, levels, on_stage)
 
-    def _encode(self, x: Tensor, workspace: Workspace, passes: Passes, on_stage: OnStage) -> list[Feature]:
+    def _encode(self, x: Tensor, workspace: Workspace, levels: Levels, on_stage: OnStage) -> list[Feature]:
         """Features from the full size down to 4x4."""
         schedule = workspace.schedule
         first, *layers = self.encoder_layers
-        lazily = Recomputed(x, first, schedule.dtype)
+        lazily = Recomputed(x, first, schedule.dtype, levels.passes)
         kept = schedule.keep_first
-        features: list[Feature] = [
-            lazily.store(workspace.feature(self.config.size), schedule, passes) if kept else lazily
-        ]
+        features: list[Feature] = [lazily.store(workspace.feature(self.config.size), schedule) if kept else lazily]
         for layer, resolution in zip(layers, reversed(self.config.resolutions[:-1])):
             on_stage()
-            features.append(shrink(features[-1], layer, workspace.feature(resolution), workspace, passes))
+            features.append(levels.shrink(features[-1], layer, workspace.feature(resolution), workspace))
         return features
 
     def _decode(
         self,
         constant: Tensor,
-        levels: list[DecoderLevel],
+        styled: list[DecoderLevel],
         features: list[Feature],
         image: Tensor,
         workspace: Workspace,
-        passes: Passes,
+        levels: Levels,
         on_stage: OnStage,
     ) -> None:
         """From 4x4 up into `image`; every feature is let go after its level."""
         below = [constant.to(workspace.schedule.dtype)]
         image_below: Tensor | None = None
-        for level, resolution in zip(levels, self.config.resolutions):
+        for level, resolution in zip(styled, self.config.resolutions):
             on_stage()
             last = resolution == self.config.size
             out = None if last else workspace.joined(resolution)
             painted = image if last else _image(len(image), resolution, image.device)
-            grow(level, below, features.pop(), image_below, out, painted, workspace, passes)
+            levels.grow(level, below, features.pop(), image_below, out, painted, workspace)
             image_below = painted
             below = [] if out is None else [out]
             del out

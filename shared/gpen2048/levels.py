@@ -1,4 +1,4 @@
-"""One level of the encoder or decoder, whole or in strips of rows with the margins their filters need.
+"""Levels of the encoder and decoder, whole or in strips of rows with the margins their filters need.
 
 Rows are those of the level's output; `a` and `b` bound a strip. Margins are computed twice, once per strip.
 """
@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .convolution import activate
 from .layers import Convolution
+from .network import NetworkConfig
 from .passes import Passes
 from .styles import DecoderLevel
 from .workspace import Schedule, Workspace
@@ -46,18 +46,22 @@ class Recomputed:
     layer: Convolution
     dtype: torch.dtype
 
-    def part(self, images: slice, a: int, b: int) -> Tensor:
-        return activate(self._linear(images, a, b))
+    passes: Passes
 
-    def store(self, out: Tensor, schedule: Schedule, passes: Passes) -> Stored:
+    def part(self, images: slice, a: int, b: int) -> Tensor:
+        n, _, height, width = self.image[images, :, a:b].shape
+        out = torch.empty((n, height, width, len(self.layer.weight)), dtype=self.dtype, device=self.image.device)
+        self._compute(images, a, b, out.permute(0, 3, 1, 2))
+        return out.permute(0, 3, 1, 2)
+
+    def store(self, out: Tensor, schedule: Schedule) -> Stored:
         """Writes the whole feature to `out`."""
         for images, a, b in strips(schedule, out.shape[2]):
-            passes.activate(self._linear(images, a, b), out[images, :, a:b])
+            self._compute(images, a, b, out[images, :, a:b])
         return Stored(out)
 
-    def _linear(self, images: slice, a: int, b: int) -> Tensor:
-        pixels = self.image[images, :, a:b].to(self.dtype).contiguous(memory_format=torch.channels_last)
-        return self.layer(pixels)
+    def _compute(self, images: slice, a: int, b: int, out: Tensor) -> None:
+        self.passes.colour(self.image[images, :, a:b], self.layer.weight, self.layer.bias, out)
 
 
 def strips(schedule: Schedule, resolution: int) -> Iterator[tuple[slice, int, int]]:
@@ -70,50 +74,86 @@ def strips(schedule: Schedule, resolution: int) -> Iterator[tuple[slice, int, in
             yield slice(n, n + 1), a, a + schedule.rows
 
 
-def shrink(feature: Feature, layer: Convolution, out: Tensor, workspace: Workspace, passes: Passes) -> Stored:
-    """An encoder level: FIR filter, strided convolution, activation."""
-    size = 2 * out.shape[2]
-    for images, a, b in strips(workspace.schedule, out.shape[2]):
-        first = max(2 * a - 2, 0)
-        part = feature.part(images, first, min(2 * b + 2, size))
-        blurred = workspace.scratch(workspace.schedule.filtered_shape(out.shape[2]))
-        passes.blur(part, 2 * a - 2 - first, blurred)
-        del part
-        passes.activate(layer(blurred), out[images, :, a:b])
-    return Stored(out)
+class Levels(Protocol):
+    """One way to compute a level; all agree within rounding."""
+
+    @property
+    def passes(self) -> Passes:
+        """What is done between convolutions where levels are not one walk."""
+        ...
+
+    def tile_threads(self, config: NetworkConfig) -> int:
+        """How many threads will compute levels of this network on matrix tiles; 0 for none."""
+        ...
+
+    def shrink(self, feature: Feature, layer: Convolution, out: Tensor, workspace: Workspace) -> Stored:
+        """An encoder level: FIR filter, strided convolution, activation."""
+        ...
+
+    def grow(
+        self,
+        level: DecoderLevel,
+        below: list[Tensor],
+        feature: Feature,
+        image_below: Tensor | None,
+        out: Tensor | None,
+        image: Tensor,
+        workspace: Workspace,
+    ) -> None:
+        """A decoder level: `below` holds its input, `out` the next level's; its `image` adds to the one below.
+
+        The input is taken from its list as soon as it is not needed any more, so that its memory can serve again.
+        """
+        ...
 
 
-def grow(
-    level: DecoderLevel,
-    below: list[Tensor],
-    feature: Feature,
-    image_below: Tensor | None,
-    out: Tensor | None,
-    image: Tensor,
-    workspace: Workspace,
-    passes: Passes,
-) -> None:
-    """A decoder level: `below` holds its input, `out` the next level's; its `image` adds to that of the level below.
+@dataclass(frozen=True)
+class StripLevels:
+    """PyTorch's convolutions with `passes` between them, for any device and precision."""
 
-    The input is taken from its list as soon as it is not needed any more, so that its memory can serve again.
-    """
-    for images, a, b in strips(workspace.schedule, image.shape[2]):
-        first, last = max(a - 1, 0), min(b + 1, image.shape[2])
-        part = feature.part(images, first, last)
-        joined = _joined(level, below, images, part, (a, b), workspace, passes)
-        y = level.convolution(joined)
-        del joined
-        weight, bias = level.rgb
-        passes.paint(
-            y,
-            part[:, :, a - first : b - first],
-            level.constants[images],
-            (weight[images], bias),
-            None if image_below is None else image_below[images],
-            a,
-            image[images, :, a:b],
-            None if out is None else out[images, :, a:b],
-        )
+    passes: Passes
+
+    def tile_threads(self, config: NetworkConfig) -> int:
+        return 0
+
+    def shrink(self, feature: Feature, layer: Convolution, out: Tensor, workspace: Workspace) -> Stored:
+        size = 2 * out.shape[2]
+        for images, a, b in strips(workspace.schedule, out.shape[2]):
+            first = max(2 * a - 2, 0)
+            part = feature.part(images, first, min(2 * b + 2, size))
+            blurred = workspace.scratch(workspace.schedule.filtered_shape(out.shape[2]))
+            self.passes.blur(part, 2 * a - 2 - first, blurred)
+            del part
+            self.passes.activate(layer(blurred), out[images, :, a:b])
+        return Stored(out)
+
+    def grow(
+        self,
+        level: DecoderLevel,
+        below: list[Tensor],
+        feature: Feature,
+        image_below: Tensor | None,
+        out: Tensor | None,
+        image: Tensor,
+        workspace: Workspace,
+    ) -> None:
+        for images, a, b in strips(workspace.schedule, image.shape[2]):
+            first, last = max(a - 1, 0), min(b + 1, image.shape[2])
+            part = feature.part(images, first, last)
+            joined = _joined(level, below, images, part, (a, b), workspace, self.passes)
+            y = level.convolution(joined)
+            del joined
+            weight, bias = level.rgb
+            self.passes.paint(
+                y,
+                part[:, :, a - first : b - first],
+                level.constants[images],
+                (weight[images], bias),
+                None if image_below is None else image_below[images],
+                a,
+                image[images, :, a:b],
+                None if out is None else out[images, :, a:b],
+            )
 
 
 def _joined(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
+from .amx_room import RECOMPUTED_ROWS, packed_bytes
 from .workspace import Block, Schedule
 
 RGB = 3
@@ -22,7 +23,9 @@ def peak_bytes(schedule: Schedule, *, planned: bool, plain: bool) -> int:
     size = schedule.config.size
     output = schedule.batch * RGB * size**2 * torch.float32.itemsize
     block = Block(schedule).total if planned else 0
-    return block + output + max((*walk.encoder(), *walk.decoder()))
+    kept = schedule.tile_threads and schedule.keep_first
+    packed = packed_bytes(schedule.config, exact=schedule.dtype == torch.float32) if kept else 0
+    return block + packed + output + max((*walk.encoder(), *walk.decoder()))
 
 
 class _Walk:
@@ -32,16 +35,21 @@ class _Walk:
         self._schedule = schedule
         self._planned = planned
         self._plain = plain
+        self._copies_colours = plain or not planned  # PyTorch convolves the first layer before it activates it
 
     def encoder(self) -> Iterator[int]:
         config, size_of = self._schedule.config, self._schedule.size_of
         if self._schedule.keep_first:
             images, rows = self._schedule.strip(config.size)
             first = (images, config.channels(config.size), rows, config.size)
-            yield self._features(config.size) + size_of(first, (images, RGB, rows, config.size))
+            made = (first,) if self._copies_colours else ()
+            yield self._features(config.size) + size_of(*made, (images, RGB, rows, config.size))
         for resolution in reversed(config.resolutions[:-1]):
             images, rows = self._schedule.strip(resolution)
             filtered = self._schedule.filtered_shape(resolution)
+            if self._schedule.is_tiled(resolution):
+                yield self._features(resolution) + self._recomputed(2 * resolution, RECOMPUTED_ROWS + 4, 1)
+                continue
             stored = self._features(resolution) + self._unplanned(filtered)
             copies = 2 if self._plain else 0  # padded input and result of PyTorch's filter
             part = self._recomputed(2 * resolution, min(2 * rows + 4, 2 * resolution), images)
@@ -57,6 +65,9 @@ class _Walk:
             raised = (images, channels, min(rows + 9, resolution + 1), resolution + 1)
             half = (images, channels, rows + 2, resolution)
             stored = self._features(resolution) + self._images_below(resolution)
+            if self._schedule.is_tiled(resolution):
+                yield stored + self._recomputed(resolution, RECOMPUTED_ROWS + 4, 1)
+                continue
             stored += self._recomputed(resolution, min(rows + 2, resolution), images)
             if resolution < config.size:
                 stored += self._unplanned(self._schedule.joined_shape(resolution))
@@ -76,7 +87,7 @@ class _Walk:
     def _recomputed(self, resolution: int, rows: int, images: int) -> int:
         if resolution < self._schedule.config.size or self._schedule.keep_first:
             return 0
-        channels = self._schedule.config.channels(resolution) + RGB
+        channels = self._schedule.config.channels(resolution) * (2 if self._copies_colours else 1) + RGB
         return self._schedule.size_of((images, channels, rows, resolution))
 
     def _images_below(self, resolution: int) -> int:

@@ -20,7 +20,7 @@ CHUNKS = 2  # per thread, so that a disturbed thread does not hold up the others
 
 
 @lru_cache(maxsize=1)
-def _threads(number: int) -> ThreadPoolExecutor:
+def thread_pool(number: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(number, thread_name_prefix="gpen2048")
 
 
@@ -32,23 +32,37 @@ class NumbaPasses:
 
         self._kernels: ModuleType = numba_kernels
 
+    def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+        planes = image.float().contiguous()
+        colours = weight[:, :, 0, 0].float().t().contiguous().numpy().ravel()
+        for n in range(len(image)):
+            arrays = (
+                planes[n].numpy().ravel(),
+                out.shape[3],
+                colours,
+                bias.float().numpy(),
+                out.shape[1],
+                flat(out[n]),
+            )
+            _run(out.shape[2], self._kernels.colour, *arrays)
+
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         _, channels, height, width = x.shape
         for n in range(len(x)):
-            source, target = _flat(x[n]), _flat(out[n])
+            source, target = flat(x[n]), flat(out[n])
             shape = (height, width, channels)
             _run(out.shape[2], self._kernels.blur, source, shape, top, np.float32(FIR_SCALE), target)
 
     def activate(self, x: Tensor, out: Tensor) -> None:
         for n in range(len(x)):
-            _run(x[n].numel(), self._kernels.activate, _flat(x[n]), _flat(out[n]))
+            _run(x[n].numel() // 16, self._kernels.activate, flat(x[n]), flat(out[n]))
 
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
         _, channels, height, width = x.shape
         constants = torch.cat((constants[:, :1] * FIR_SCALE, constants[:, 1:]), dim=1)
         for n in range(len(x)):
-            arrays = (_flat(feature[n]), constants[n].numpy().ravel(), _flat(out[n]))
-            _run(out.shape[2], self._kernels.join, _flat(x[n]), (height, width, channels), top, *arrays)
+            arrays = (flat(feature[n]), constants[n].numpy().ravel(), flat(out[n]))
+            _run(out.shape[2], self._kernels.join, flat(x[n]), (height, width, channels), top, *arrays)
 
     def paint(
         self,
@@ -65,25 +79,25 @@ class NumbaPasses:
         weight, bias = rgb
         nothing = np.empty(0, np.float32)
         for n in range(len(x)):
-            source = _flat(x[n])
+            source = flat(x[n])
             _run(
                 height,
                 self._kernels.paint,
                 source,
                 channels,
                 width,
-                _flat(feature[n]),
+                flat(feature[n]),
                 constants[n].numpy().ravel(),
                 weight[n].numpy().ravel(),
                 bias.numpy(),
-                nothing if below is None else _flat(below[n]),
+                nothing if below is None else flat(below[n]),
                 row,
-                _flat(image[n]),
-                np.empty(0, source.dtype) if out is None else _flat(out[n]),
+                flat(image[n]),
+                np.empty(0, source.dtype) if out is None else flat(out[n]),
             )
 
 
-def _flat(x: Tensor) -> Array:
+def flat(x: Tensor) -> Array:
     """The memory of one channels_last image (C, H, W), as the kernels want it."""
     x = x.permute(1, 2, 0)
     if not x.is_contiguous():
@@ -99,7 +113,7 @@ def _run(count: int, kernel: Callable[..., None], *arguments: object) -> None:
     if threads == 1:
         kernel(*arguments, 0, count)
         return
-    pool = _threads(threads)
+    pool = thread_pool(threads)
     parts = [(count * number // chunks, count * (number + 1) // chunks) for number in range(chunks)]
     for done in [pool.submit(kernel, *arguments, a, b) for a, b in parts]:
         done.result()

@@ -14,13 +14,17 @@ from .enlarging import Background
 from .faces import Face
 from .options import RestoreOptions
 from .restoration import FaceReport, Restoration
+from .selection import Choice
 
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
 class Request:
-    """A picture to restore; the fields are the arguments of FaceRestorer. ValueError for any other `image`."""
+    """A picture to restore; the fields are the arguments of FaceRestorer.
+
+    Raises ValueError for any other `image`, or `choices` that are not one for each of `faces`.
+    """
 
     image: Tensor  # (3, H, W) float32 RGB in [0, 1]
     options: RestoreOptions = RestoreOptions()
@@ -28,11 +32,16 @@ class Request:
     scale: float | None = None
     background: Tensor | Background | None = None
     on_progress: Progress | None = None
+    choices: Sequence[Choice] | None = None  # one for each of `faces`, made by whoever knows more than one picture
+    region: Tensor | None = None
 
     def __post_init__(self) -> None:
         image = self.image
         if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.float32 or 0 in image.shape:
             raise ValueError(f"image is {image.dtype} {tuple(image.shape)}; wanted torch.float32 (3, height, width)")
+        if self.choices is not None and (self.faces is None or len(self.choices) != len(self.faces)):
+            faces = "no faces" if self.faces is None else f"{len(self.faces)} faces"
+            raise ValueError(f"{len(self.choices)} choices for {faces}; wanted one for each face given")
 
     def tell(self, done: int, total: int, what: str) -> None:
         if self.on_progress is not None:
@@ -41,12 +50,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the crop of a picture's face `number` (of those restored) lies: in the photo, and on the canvas."""
+    """Where the crop of a picture's face `number` (of those restored) lies: in the photo, and on the canvas.
+
+    `strength` is how much of the restored face is shown there.
+    """
 
     number: int
     to_crop: Matrix
     to_canvas: Matrix
     region: Region
+    strength: float
 
 
 @dataclass
@@ -89,9 +102,8 @@ class Task:
         self.request.tell(len(self.places), len(self.places), "finishing the picture")
         picture, mask = self.canvas.finish()
         notes = iter(self.notes)
-        strength = self.options.strength
         reports = [
-            replace(report, strength=strength, note=next(notes)) if report.restored else report
+            replace(report, note="; ".join(filter(None, (report.note, next(notes))))) if report.restored else report
             for report in self.reports
         ]
         return Restoration(picture, mask, self.crops, reports, self.scale)

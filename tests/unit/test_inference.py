@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 import torch
 from gpen2048 import inference
 from gpen2048.inference import Network
+from gpen2048.levels import StripLevels
+from gpen2048.memory import peak_bytes
 from gpen2048.network import FullGenerator, NetworkConfig
+from gpen2048.numba_passes import NumbaPasses
 from gpen2048.passes import TorchPasses
+from gpen2048.workspace import Schedule
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
 
 CONFIG = NetworkConfig(size=64, channel_multiplier=1, narrow=0.125)
 LEVEL = 2 / 255  # one step of 8 bits in [-1, 1]
 State = dict[str, Tensor]
+PeakBytesOf = Callable[[Callable[[], object]], int]
 
 
 def random_state(config: NetworkConfig = CONFIG, seed: int = 0) -> State:
@@ -51,10 +56,12 @@ def error(seen: Tensor, wanted: Tensor) -> float:
     return float((seen - wanted).abs().max() / wanted.std())
 
 
-@pytest.fixture(params=["compiled", "plain"])
-def passes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "plain":
-        monkeypatch.setattr(inference, "passes_for", lambda device, dtype: TorchPasses())
+@pytest.fixture(params=["fastest", "compiled", "plain"])
+def levels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Matrix tiles where the processor has them, compiled passes, plain PyTorch."""
+    chosen = {"compiled": lambda: StripLevels(NumbaPasses()), "plain": lambda: StripLevels(TorchPasses())}
+    if request.param in chosen:
+        monkeypatch.setattr(inference, "levels_for", lambda device, dtype, config: chosen[request.param]())
     return request.param
 
 
@@ -68,7 +75,7 @@ def small_strips(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("low_memory", [False, True])
 @pytest.mark.parametrize("config", [CONFIG, NetworkConfig(32, 2, 0.25), NetworkConfig(8, 1, 0.0625)])
 def test_equals_the_reference_in_strips(
-    config: NetworkConfig, low_memory: bool, passes: str, small_strips: None
+    config: NetworkConfig, low_memory: bool, levels: str, small_strips: None
 ) -> None:
     state, x = random_state(config), random_images(2, config.size)
     network = Network.from_state_dict(config, state)
@@ -84,7 +91,7 @@ def test_whole_levels_and_strips_agree(monkeypatch: pytest.MonkeyPatch) -> None:
         assert error(network(x), whole) < 5e-6
 
 
-def test_a_batch_is_its_images(passes: str, small_strips: None) -> None:
+def test_a_batch_is_its_images(levels: str, small_strips: None) -> None:
     network, x = Network.from_state_dict(CONFIG, random_state()), random_images(3)
     one_by_one = torch.cat([network(image[None]) for image in x])
     assert error(network(x), one_by_one) < 5e-6
@@ -179,19 +186,6 @@ def test_a_network_kept_in_half_precision_runs_on() -> None:
     assert error(network(x), reference(state, x)) < 0.1
 
 
-def measured_peak(network: Network, x: Tensor) -> int:
-    """Bytes that PyTorch's CPU allocator handed out and did not get back yet, at most."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        network(x)
-    events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
-    clock = "start_ns" if hasattr(events[0], "start_ns") else "start_us"
-    live = peak = 0
-    for event in sorted(events, key=lambda event: getattr(event, clock)()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak
-
-
 @pytest.fixture(scope="module")
 def larger() -> tuple[NetworkConfig, State]:
     """Large enough for its activations to outweigh everything else."""
@@ -201,7 +195,7 @@ def larger() -> tuple[NetworkConfig, State]:
 
 @pytest.mark.parametrize("batch, dtype", [(1, torch.float32), (2, torch.float32), (1, torch.bfloat16)])
 def test_memory_required_is_the_measured_peak(
-    larger: tuple[NetworkConfig, State], dtype: torch.dtype, batch: int, passes: str
+    larger: tuple[NetworkConfig, State], dtype: torch.dtype, batch: int, levels: str, peak_bytes_of: PeakBytesOf
 ) -> None:
     config, state = larger
     network = Network.from_state_dict(config, state, dtype=dtype)
@@ -209,20 +203,23 @@ def test_memory_required_is_the_measured_peak(
     network(x)
     for network.low_memory in (False, True):
         network.release()
-        assert network.memory_required(batch) == pytest.approx(measured_peak(network, x), rel=0.15)
+        assert network.memory_required(batch) == pytest.approx(peak_bytes_of(lambda: network(x)), rel=0.15)
 
 
-def test_low_memory_needs_less(larger: tuple[NetworkConfig, State]) -> None:
-    network = Network.from_state_dict(*larger)
-    normal = network.memory_required()
-    network.low_memory = True
-    assert network.memory_required() < 0.75 * normal
+@pytest.mark.parametrize("threads", [0, 2])
+def test_low_memory_needs_less(threads: int) -> None:
+    schedules = [
+        Schedule(NetworkConfig(2048), 1, torch.float32, rows, kept, threads)
+        for rows, kept in ((128, True), (64, False))
+    ]
+    normal, low = (peak_bytes(schedule, planned=True, plain=False) for schedule in schedules)
+    assert low < 0.75 * normal < 0.75e9
 
 
-def test_release_gives_the_kept_memory_back() -> None:
+def test_release_gives_the_kept_memory_back(peak_bytes_of: PeakBytesOf) -> None:
     network, x = Network.from_state_dict(CONFIG, random_state()), random_images()
     first = network(x)
-    kept = measured_peak(network, x)
+    kept = peak_bytes_of(lambda: network(x))
     network.release()
-    assert measured_peak(network, x) > kept + network.memory_required() // 2
+    assert peak_bytes_of(lambda: network(x)) > kept + network.memory_required() // 2
     assert torch.equal(network(x), first)

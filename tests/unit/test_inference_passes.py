@@ -31,15 +31,21 @@ def passes(request: pytest.FixtureRequest) -> Passes:
 
 @pytest.mark.parametrize("top, rows", [(-2, 14), (-2, 5), (0, 10), (6, 6)])
 def test_blur_is_the_readable_filter(passes: Passes, top: int, rows: int) -> None:
-    x, out = random(2, 5, 13, 17), random(2, 5, rows, 18)
+    x, out = random(2, 16, 13, 17), random(2, 16, rows, 18)
     passes.blur(x, top, out)
     assert torch.allclose(out, Blur((2, 2))(x)[:, :, top + 2 : top + 2 + rows], atol=1e-6)
 
 
+def test_colour_is_the_first_layer(passes: Passes) -> None:
+    image, weight, bias, out = torch.randn(2, 3, 7, 9), torch.randn(32, 3, 1, 1), torch.randn(32), random(2, 32, 7, 9)
+    passes.colour(image, weight, bias, out)
+    assert torch.allclose(out, F.leaky_relu(F.conv2d(image, weight, bias), 0.2), atol=1e-5)
+
+
 @pytest.mark.parametrize("top, rows", [(-1, 16), (-1, 4), (3, 9), (10, 5)])
 def test_join_filters_activates_and_modulates(passes: Passes, top: int, rows: int) -> None:
-    x, feature, k = random(2, 5, 17, 17), random(2, 5, rows, 16), torch.randn(2, 6, 5)
-    out = random(2, 10, rows, 16)
+    x, feature, k = random(2, 16, 17, 17), random(2, 16, rows, 16), torch.randn(2, 6, 16)
+    out = random(2, 32, rows, 16)
     y = Blur((1, 1))(x)[:, :, top + 1 : top + 1 + rows]
     gain, bias, feature_gain, feature_bias, *modulation = (row[:, :, None, None] for row in k.unbind(1))
     halves = (y * gain + bias, feature * feature_gain + feature_bias)
@@ -50,9 +56,9 @@ def test_join_filters_activates_and_modulates(passes: Passes, top: int, rows: in
 
 @pytest.mark.parametrize("row", [0, 4, 10])
 def test_paint_adds_to_the_doubled_image(passes: Passes, row: int) -> None:
-    x, feature, k = random(2, 5, 6, 16), random(2, 5, 6, 16), torch.randn(2, 6, 5)
-    weight, bias, below = torch.randn(2, 3, 10), torch.randn(3), random(2, 3, 8, 8)
-    image, out = random(2, 3, 6, 16), random(2, 10, 6, 16)
+    x, feature, k = random(2, 16, 6, 16), random(2, 16, 6, 16), torch.randn(2, 6, 16)
+    weight, bias, below = torch.randn(2, 3, 32), torch.randn(3), random(2, 3, 8, 8)
+    image, out = random(2, 3, 6, 16), random(2, 32, 6, 16)
     gain, level, feature_gain, feature_level, *modulation = (line[:, :, None, None] for line in k.unbind(1))
     halves = [F.leaky_relu(v, 0.2) for v in (x * gain + level, feature * feature_gain + feature_level)]
     wanted = torch.einsum("nkc,nchw->nkhw", weight, torch.cat(halves, dim=1)) + bias[:, None, None]
@@ -69,7 +75,7 @@ def test_enlarging_is_the_readable_one() -> None:
 
 def test_numba_rounds_bfloat16_as_pytorch_does() -> None:
     x = torch.tensor([1.00390625, 1.01171875, -3.3e38, 3.4e38, 1e-40, float("inf"), float("nan"), 0.0])
-    x = x.to(torch.bfloat16).view(1, 2, 2, 2).contiguous(memory_format=torch.channels_last)
+    x = x.to(torch.bfloat16).repeat(8).view(1, 16, 2, 2).contiguous(memory_format=torch.channels_last)
     wanted, seen = x.clone(), x.clone()
     TorchPasses().activate(x.clone(), wanted)
     NumbaPasses().activate(x.clone(), seen)
@@ -118,12 +124,13 @@ from gpen2048.choice import prove
 from gpen2048.triton_passes import TritonPasses
 from gpen2048.inference import Network
 from gpen2048 import inference
+from gpen2048.levels import StripLevels
 import sys
 sys.path.insert(0, sys.argv[1])
 import test_inference as cases
 for dtype in (torch.float32, torch.float16):
     prove(TritonPasses(), torch.device("cpu"), dtype)
-inference.passes_for = lambda device, dtype: TritonPasses()
+inference.levels_for = lambda device, dtype, config: StripLevels(TritonPasses())
 config = cases.NetworkConfig(32, 1, 0.0625)
 state, x = cases.random_state(config), cases.random_images(2, 32)
 network = Network.from_state_dict(config, state)

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..colour import luma
 from ..comparison import MOST_FACES, compare_sheet
 from ..errors import GpenError, InvalidOptionError, OutOfMemoryError
-from ..faces import Face
 from ..images import Picture, read_image, write_image
 from ..options import RestoreOptions
 from ..restoration import Restoration
 from ..restorer import FaceRestorer
+from ..task import Request
 from .flags import add_option_flags, read_option_flags
 from .landmarks import read_landmarks
 from .loading import Equipment, add_equipment_flags, load_equipment
@@ -37,6 +37,8 @@ def add_to(commands: Any) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="a picture file, or a folder")
     parser.add_argument("--overwrite", action="store_true", help="allow an input to be replaced")
     parser.add_argument("--landmarks", type=Path, metavar="FILE.json", help="faces to restore, instead of a detector's")
+    parser.add_argument("--region", type=Path, metavar="FILE", help="picture that is bright where faces are restored")
+    parser.add_argument("--save-mask", type=Path, metavar="FILE.png", help="write where the picture was changed")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done to every face")
     parser.add_argument("--compare", type=Path, metavar="FILE.png", help="write a labelled sheet of before and after")
     parser.add_argument("--quality", type=int, default=95, metavar="1-100", help="of JPEG and WebP")
@@ -49,8 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Restores every input; a bad one is named and does not stop the others. 0 when all were restored, else 1."""
     options = replace(read_option_flags(arguments), max_crops=MOST_FACES if arguments.compare else 0)
     jobs = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite)
-    if arguments.compare and len(jobs) > 1:
-        raise InvalidOptionError(f"--compare shows one picture; {len(jobs)} were given")
+    for flag in ("compare", "save_mask"):
+        if getattr(arguments, flag) and len(jobs) > 1:
+            raise InvalidOptionError(f"--{flag.replace('_', '-')} is of one picture; {len(jobs)} were given")
     equipment = load_equipment(arguments, options)
     for line in equipment.described:
         print(line)
@@ -73,10 +76,15 @@ def _restore_file(
     started = time.perf_counter()
     picture = read_image(job.source)
     faces = read_landmarks(arguments.landmarks, job.source) if arguments.landmarks else None
+    region = luma(read_image(arguments.region).pixels[None])[0, 0] if arguments.region else None
     with FaceBar(job.source.name) as bar:
-        result = _restore(picture, equipment, options, faces, bar)
+        image = picture.pixels.to(equipment.device)
+        request = Request(image, options, faces, None, equipment.upscaler, bar.update, region=region)
+        result = _restore(request, equipment)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     write_image(job.target, picture.with_pixels(result.image.cpu()), quality=arguments.quality)
+    if arguments.save_mask:
+        write_image(arguments.save_mask, Picture(result.mask.cpu().expand(3, -1, -1)))
     report = picture_report(job, result, options, time.perf_counter() - started)
     if arguments.compare:
         sheet = compare_sheet(picture.pixels, result.image.cpu(), result.crops, _captions(result))
@@ -85,12 +93,10 @@ def _restore_file(
     return report
 
 
-def _restore(
-    picture: Picture, equipment: Equipment, options: RestoreOptions, faces: Sequence[Face] | None, bar: FaceBar
-) -> Restoration:
+def _restore(request: Request, equipment: Equipment) -> Restoration:
     restorer: FaceRestorer = equipment.restorer
     try:
-        return restorer(picture.pixels.to(equipment.device), options, faces=faces, on_progress=bar.update)
+        return next(restorer.each([request]))
     except (torch.cuda.OutOfMemoryError, MemoryError) as error:
         needed = restorer.network.memory_required() / GIGABYTE
         raise OutOfMemoryError(
