@@ -70,4 +70,4 @@ def load_upscaler(path: str | Path, *, device: torch.device | str = "cpu") -> Up
     if not isinstance(model, ImageModelDescriptor) or (model.input_channels, model.output_channels) != (3, 3):
         what = model.architecture.name
         raise CheckpointError(f"{path}: this is a {what} model; wanted one that enlarges RGB pictures")
-    return Upscaler(model.eval())
+    return Upscaler(model.train(False))
