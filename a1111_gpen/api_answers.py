@@ -28,7 +28,7 @@ from ..shared.gpen2048 import (
 )
 from . import controls, host, settings, weights
 from .attempts import sentence
-from .equipment import EQUIPMENT, LARGEST_AUTO_SCALE, Choice
+from .equipment import EQUIPMENT, Choice
 
 FORMATS = ("png", "jpeg", "webp", "tiff")
 MEGA = 1_000_000
@@ -152,7 +152,7 @@ def _check_size(data: bytes, options: RestoreOptions) -> None:
     most = host.option("gpen_api_megapixels", settings.MEGAPIXELS_IN)
     if width * height > most * MEGA:
         raise Refused(413, f"{width} x {height} pixels; wanted at most {most} megapixels (Settings > GPEN-2048)")
-    scale = LARGEST_AUTO_SCALE if options.scale == "auto" else options.scale
+    scale = options.max_scale if options.scale == "auto" else options.scale
     made = width * height * scale**2 / MEGA
     if made > settings.MEGAPIXELS_OUT:
         limit = f"wanted at most {settings.MEGAPIXELS_OUT}"

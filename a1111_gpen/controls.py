@@ -21,6 +21,13 @@ LABELS = {
     "mask": "Mask",
     "feather": "Feather",
     "colour": "Colour",
+    "adaptive": "Less for sharp faces",
+    "texture": "Grain of the photo",
+    "fade_until": "Fade in up to",
+    "max_turn": "Furthest turn aside",
+    "order": "Numbering",
+    "min_score": "Smallest score",
+    "max_scale": "Largest automatic scale",
 }
 SELECT_WORDS = ("all", "largest", "centre")
 

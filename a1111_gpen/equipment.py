@@ -21,7 +21,6 @@ from ..shared.gpen2048 import (
 )
 from . import device, host, weights
 
-LARGEST_AUTO_SCALE = 4  # of RestoreOptions.scale "auto"
 PICTURE_COPIES = 4  # input, canvas, mask and what compositing makes meanwhile
 
 
@@ -63,7 +62,7 @@ class Equipment:
         network_path = choice.network_path()
         size = choice.size if choice.network == weights.AUTOMATIC else None
         detector_path = weights.find_detector(host.option("gpen_detector", weights.AUTOMATIC))
-        parser_path = weights.find_parser() if options.mask == "parse" else None
+        parser_path = weights.find_parser() if options.needs_parser else None
         with device.building():
             network = self._keep(
                 "network", network_path, lambda: load_network(network_path, dtype=dtype, size=size), dtype
@@ -127,9 +126,9 @@ def _required(restorer: FaceRestorer, pixels: Tensor, options: RestoreOptions, w
     """Bytes on `where` of weights, of one forward pass, and of a few copies of the picture."""
     parameters = [parameter for module in _modules(restorer) for parameter in module.parameters()]
     weights_bytes = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
-    scale = LARGEST_AUTO_SCALE if options.scale == "auto" else options.scale
+    scale = options.max_scale if options.scale == "auto" else options.scale
     picture = PICTURE_COPIES * pixels.numel() * pixels.element_size() * scale**2
-    return weights_bytes + restorer.network.memory_required(device=where) + picture
+    return weights_bytes + restorer.network.memory_required(device=where) + round(picture)
 
 
 def _on_cpu(result: Restoration) -> Restoration:

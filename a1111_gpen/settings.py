@@ -12,7 +12,7 @@ from . import controls, device, host, weights
 SECTION = ("gpen2048", "GPEN-2048")
 PLACE = "Settings > GPEN-2048"
 CATEGORY = "postprocessing"
-SIZE_CHANGING = ("scale",)  # a face restorer keeps the size
+SIZE_CHANGING = ("scale", "max_scale")  # a face restorer keeps the size
 INFOTEXT = {"strength": "GPEN strength"}
 MEGAPIXELS_IN, MEGAPIXELS_OUT = 32, 256  # what the API takes, and makes, at most
 

@@ -23,7 +23,6 @@ from .upscaling import ModelBackground
 # Per output pixel in float32: picture, background, change, result and masks, with the temporaries of their blending.
 CANVAS_BYTES = 24 * 4
 DETECTOR_BYTES = 640 << 20  # RetinaFace with ResNet-50 on its largest tile, in float32
-MOST_AUTO_SCALE = 4
 
 
 @dataclass
@@ -66,7 +65,7 @@ class Restoring:
 
     def _prepare(self, stack: ExitStack) -> tuple[FaceRestorer, torch.device]:
         """Everything in memory in one request, until `stack` ends."""
-        parser = self.model.require_parser() if self.options.mask == "parse" else None
+        parser = self.model.require_parser() if self.options.needs_parser else None
         detector = self.model.require_detector() if self.choice.needs_detector else None
         patchers = self._patchers()
         at_once = faces_at_once(self.model)
@@ -78,18 +77,18 @@ class Restoring:
         return FaceRestorer(network, detector, parser, batch=at_once), device
 
     def _patchers(self) -> list[ModelPatcher]:
-        used = {"detector": self.choice.needs_detector, "parser": self.options.mask == "parse"}
+        used = {"detector": self.choice.needs_detector, "parser": self.options.needs_parser}
         others = [self.model.others[name] for name, wanted in used.items() if wanted]
         return [self.model.patcher, *others, *(self.background.patchers if self.background else [])]
 
     def _memory_required(self, faces: int) -> int:
         """Bytes for the most demanding step, with `faces` at once, and for the photo that is there in all of them."""
         height, width = self.frames.size
-        scale = MOST_AUTO_SCALE if self.options.scale == "auto" else int(self.options.scale)
+        scale = self.options.max_scale if self.options.scale == "auto" else int(self.options.scale)
         steps = [network_bytes(self.model, faces)]
         steps += [DETECTOR_BYTES] if self.choice.needs_detector else []
         steps += [self.background.memory_required()] if self.background else []
-        return max(steps) + CANVAS_BYTES * height * width * scale**2
+        return max(steps) + round(CANVAS_BYTES * height * width * scale**2)
 
     def _look_ahead(self, restorer: FaceRestorer, device: torch.device) -> tuple[dict[int, Chosen], float | None]:
         """Faces and scale of the whole batch where they are needed first: its frames share one size, even at "auto"."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .restorer import FaceRestorer
     from .sequence import restore_sequence
     from .task import Request
+    from .upscaling import load_upscaler
 
 _HOMES = {
     "alignment": ("crop_transform", "face_template"),
@@ -62,6 +63,7 @@ _HOMES = {
     "restorer": ("FaceRestorer",),
     "sequence": ("restore_sequence",),
     "task": ("Request",),
+    "upscaling": ("load_upscaler",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -92,6 +94,7 @@ __all__ = [
     "load_detector",
     "load_network",
     "load_parser",
+    "load_upscaler",
     "read_image",
     "restore_film",
     "restore_sequence",

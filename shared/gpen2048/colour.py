@@ -5,19 +5,48 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from .oklab import from_oklab, to_oklab
+
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
-COARSE = 16  # crop pixels averaged into one before colours are compared: coarser than any edge
+CELLS = 32  # along a side of the crop; colours are compared cell by cell, coarser than what a network moves
+SAMPLES = 256  # along a side, of which the cells are the averages: more would only cost time
+CHROMA = slice(1, 3)  # of Oklab
+SMALLEST_SPREAD = 1 / 1000  # of an Oklab axis, a third of what the eye tells apart: below, there is nothing to stretch
+
+
+def luma(image: Tensor) -> Tensor:
+    """The grey picture (N, 1, H, W) of RGB (N, 3, H, W)."""
+    return (image * image.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
 
 
 def original_chroma(before: Tensor, after: Tensor) -> Tensor:
-    """`after` (N, 3, S, S) with the low-pass colour difference to `before` taken out and its lightness kept.
+    """`after` (N, 3, S, S) in the colours of `before`, with its own lightness; both RGB in [0, 1].
 
-    Both RGB in [0, 1]. Only differences coarser than COARSE pixels are taken out, so that no fringes appear at edges
-    the network moved.
+    In Oklab, and only what differs over a 32nd of the crop or more, so that edges the network moved get no fringes.
     """
     size = after.shape[-1]
-    drift = F.adaptive_avg_pool2d(after - before, max(1, size // COARSE))
-    luma = drift.new_tensor(LUMA)
-    chroma = drift - (drift * luma[:, None, None]).sum(dim=1, keepdim=True)
-    smooth = F.interpolate(chroma, size=(size, size), mode="bilinear", align_corners=False)
-    return (after - smooth).clamp(0, 1)
+    old, new = (to_oklab(F.adaptive_avg_pool2d(crop, min(SAMPLES, size)))[:, CHROMA] for crop in (before, after))
+    drift = F.adaptive_avg_pool2d(new - old, min(CELLS, size))
+    corrected = to_oklab(after)
+    corrected[:, CHROMA] -= F.interpolate(drift, size=(size, size), mode="bilinear", align_corners=False)
+    return from_oklab(corrected)
+
+
+def matched(before: Tensor, after: Tensor, mask: Tensor) -> Tensor:
+    """`after` (N, 3, S, S) with the mean and spread that lightness and colour of `before` have inside `mask` (S, S).
+
+    Both RGB in [0, 1]. Reinhard, Ashikhmin, Gooch and Shirley, "Color transfer between images" (2001), in Oklab. An
+    empty mask changes nothing.
+    """
+    if mask.sum() == 0:
+        return after
+    new = to_oklab(after)
+    (old_mean, old_spread), (new_mean, new_spread) = _statistics(to_oklab(before), mask), _statistics(new, mask)
+    return from_oklab((new - new_mean) * (old_spread / new_spread) + old_mean)
+
+
+def _statistics(lab: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    weight = mask / mask.sum()
+    mean = (lab * weight).sum(dim=(-2, -1), keepdim=True)
+    variance = ((lab - mean) ** 2 * weight).sum(dim=(-2, -1), keepdim=True)
+    return mean, variance.sqrt().clamp(min=SMALLEST_SPREAD)

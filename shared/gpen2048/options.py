@@ -42,7 +42,7 @@ class RestoreOptions:
     )  # 0.8: the authors' value for the 2048 network (yangxy/GPEN run.sh)
     scale: Scale = _option(
         1,
-        "Enlarge the whole picture so that the detail survives; auto: until no restored face is shrunk, at most 4.",
+        "Enlarge the whole picture so that the detail survives; auto: until no restored face is shrunk.",
         choices=(1, 2, 4, "auto"),
     )
     select: Select = _option(
@@ -68,8 +68,11 @@ class RestoreOptions:
         choices=("gpen", "ffhq"),
         advanced=True,
     )
-    mask: Literal["box", "parse"] = _option(
-        "box", "What is replaced: a soft box, or the parsed face and hair.", choices=("box", "parse"), advanced=True
+    mask: Literal["box", "parse", "face"] = _option(
+        "box",
+        "What is replaced: a soft box, the parsed face and hair, or the parsed face alone, but nothing that covers it.",
+        choices=("box", "parse", "face"),
+        advanced=True,
     )
     feather: float = _option(
         0.1,
@@ -79,10 +82,10 @@ class RestoreOptions:
         step=0.01,
         advanced=True,
     )
-    colour: Literal["restored", "original-chroma"] = _option(
+    colour: Literal["restored", "original-chroma", "match"] = _option(
         "restored",
-        "Colours of the restored face: GPEN's own, or the original's under GPEN's lightness.",
-        choices=("restored", "original-chroma"),
+        "Colours of the restored face: GPEN's own, the original's under GPEN's lightness, or matched on the whole.",
+        choices=("restored", "original-chroma", "match"),
         advanced=True,
     )
     max_crops: int = _option(
@@ -93,6 +96,60 @@ class RestoreOptions:
         step=1,
         advanced=True,
     )
+    # New options come last: the hosts' saved workflows and settings know the others by their place.
+    adaptive: float = _option(
+        0.0,
+        "Give less strength to faces that are sharp and large already, more to blurred ones; 0: the same to all.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+        advanced=True,
+    )
+    texture: float = _option(
+        0.0,
+        "How much of the photo's own grain to give back to skin that came out too smooth.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+        advanced=True,
+    )
+    fade_until: int = _option(
+        0,
+        "Fade small faces in, from nothing at the smallest size to full strength at this many pixels; 0: no fading.",
+        minimum=0,
+        maximum=4096,
+        step=1,
+        advanced=True,
+    )
+    max_turn: int = _option(
+        90,
+        "Leave faces alone that are turned aside by this many degrees, and give less to those nearly so; 90: none.",
+        minimum=10,
+        maximum=90,
+        step=5,
+        advanced=True,
+    )
+    order: Literal["found", "left-right", "size", "score"] = _option(
+        "found",
+        "How faces are numbered: as found, from left to right, largest first, or surest first.",
+        choices=("found", "left-right", "size", "score"),
+        advanced=True,
+    )
+    min_score: float = _option(
+        0.0,
+        "Leave faces alone that the detector was less sure of than this, but report them; 0: none.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.01,
+        advanced=True,
+    )
+    max_scale: float = _option(
+        4.0, "The most that scale auto may enlarge.", minimum=1.0, maximum=8.0, step=0.5, advanced=True
+    )
+
+    @property
+    def needs_parser(self) -> bool:
+        return self.mask != "box"
 
     def __post_init__(self) -> None:
         for info in describe_options():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,13 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checkpoint import describe_state_dict, read_state_dict
-from .errors import CheckpointError
+from .errors import CheckpointError, InvalidOptionError
+from .options import RestoreOptions
 
 PARSE_SIZE = 512  # px; the resolution ParseNet was trained at
-# CelebAMask-HQ classes left as they are: background, hat, neck_l, neck and cloth
-# (MASK_COLORMAP in facexlib's utils/face_restoration_helper.py leaves the same ones out).
-NOT_FACE = (0, 14, 16, 17, 18)
-SOFT_EDGE = 31  # px of the 512 px mask; two box filters of this width make a smooth edge
+# Of CelebAMask-HQ's 19 classes: skin, nose, glasses, eyes, brows, ears, mouth, lips and hair …
+FACE_AND_HAIR = (*range(1, 14), 15)  # … and earrings, which facexlib's MASK_COLORMAP keeps too; not hat, neck and cloth
+FACE = tuple(range(1, 13))  # without hair, hat and earrings
+SKIN = (1, 2)  # with the nose
+SOFT_EDGE = 0.6  # width of a box filter, in units of `feather`; two of them make a smooth edge
+FEATHER = 0.1  # of the crop, as RestoreOptions has it
 
 
 class FaceParser:
@@ -24,18 +29,58 @@ class FaceParser:
     def __init__(self, network: nn.Module):
         self.network = network
 
-    @torch.no_grad()
     def __call__(self, crops: Tensor) -> Tensor:
-        """Soft masks (N, 512, 512) float32 in [0, 1] of `crops` (N, 3, S, S) RGB in [0, 1], on their device."""
+        """Soft masks (N, 512, 512) in [0, 1] of face and hair in `crops` (N, 3, S, S) RGB in [0, 1]."""
+        return soft_mask(self.classes(crops), FACE_AND_HAIR)
+
+    @torch.no_grad()
+    def classes(self, crops: Tensor) -> Tensor:
+        """The class of each pixel (N, 512, 512) of `crops` (N, 3, S, S) RGB in [0, 1]."""
         small = F.interpolate(crops, size=(PARSE_SIZE, PARSE_SIZE), mode="bilinear", antialias=True)
-        classes = self.network(small * 2 - 1)[0].argmax(dim=1)
-        face = torch.ones_like(classes, dtype=torch.float32)
-        for number in NOT_FACE:
-            face[classes == number] = 0
-        soft = face[:, None]
-        for _ in range(2):
-            soft = F.avg_pool2d(soft, SOFT_EDGE, stride=1, padding=SOFT_EDGE // 2, count_include_pad=False)
-        return soft[:, 0]
+        return self.network(small * 2 - 1)[0].argmax(dim=1)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What of a crop is to be shown, and what of it is skin: (M, M) float32 in [0, 1], with soft edges."""
+
+    mask: Tensor
+    skin: Tensor
+
+
+def parse(parser: FaceParser | None, before: Tensor, after: Tensor, options: RestoreOptions) -> Parsed | None:
+    """What the mask option makes of a crop (3, S, S) before and after restoration; None when it is the box.
+
+    "parse" is the authors' way: whatever is face or hair after restoration. "face" is narrower: what is face, without
+    hair and hat, both in the photo and after, so that a hand or a microphone before the face stays as it was.
+    Raises InvalidOptionError without a parser.
+    """
+    if not options.needs_parser:
+        return None
+    if parser is None:
+        raise InvalidOptionError(
+            f"mask is {options.mask!r} without a ParseNet; wanted parsing_parsenet.pth, or mask 'box'"
+        )
+    if options.mask == "parse":
+        classes = parser.classes(after[None])
+        mask = soft_mask(classes, FACE_AND_HAIR, options.feather)[0]
+        return Parsed(mask, soft_mask(classes, SKIN, inside=True)[0])
+    classes = parser.classes(torch.stack((before, after)))
+    mask = soft_mask(classes, FACE, options.feather, inside=True).amin(dim=0)
+    return Parsed(mask, soft_mask(classes[1:], SKIN, inside=True)[0])
+
+
+def soft_mask(classes: Tensor, wanted: Sequence[int], feather: float = FEATHER, *, inside: bool = False) -> Tensor:
+    """Where `classes` (N, M, M) is one of `wanted`: (N, M, M) float32 in [0, 1].
+
+    The edge is soft over about `feather` of the crop, half of it to each side; with `inside` nothing beyond the wanted
+    classes is touched.
+    """
+    width = round(SOFT_EDGE * feather * classes.shape[-1]) // 2 * 2 + 1  # odd, so that it has a middle
+    soft = torch.isin(classes, torch.tensor(wanted, device=classes.device)).float()[:, None]
+    for _ in range(2):
+        soft = F.avg_pool2d(soft, width, stride=1, padding=width // 2, count_include_pad=False)
+    return (2 * soft[:, 0] - 1).clamp(min=0) if inside else soft[:, 0]
 
 
 def load_parser(path: str | Path, *, device: torch.device | str = "cpu") -> FaceParser:

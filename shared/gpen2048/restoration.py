@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class FaceReport:
-    """What was done to one found face. Box (4,), landmarks (5, 2) and size are in pixels of the input image."""
+    """What was done to one found face. Box (4,), landmarks (5, 2), size and detail are in pixels of the input image."""
 
     box: NDArray[np.float64]
     landmarks: NDArray[np.float64]
@@ -20,7 +20,9 @@ class FaceReport:
     restored: bool = False
     reason: str = ""  # why not, when it was not restored
     strength: float = 0.0
-    note: str = ""  # what the network had to do differently than asked
+    note: str = ""  # why the strength is not the one asked for, and what the network had to do differently
+    turn: float = 0.0  # degrees aside
+    detail: float | None = None  # the size that would do for what the face shows; measured for `adaptive` only
 
 
 @dataclass(frozen=True)

@@ -12,24 +12,22 @@ import torch
 from torch import Tensor
 
 from .alignment import Matrix, crop_face, crop_transform, density, enlarged
-from .colour import original_chroma
 from .compositing import Canvas, box_mask, crop_region, parsed_mask, union
 from .detection import FaceDetector
 from .enlarging import Background, enlarge
-from .errors import InvalidOptionError, WeightsNotFoundError
+from .errors import WeightsNotFoundError
 from .faces import Face
 from .inference import Network
+from .judging import judge
+from .likeness import likeness
 from .options import RestoreOptions
-from .parsing import FaceParser
+from .parsing import FaceParser, Parsed, parse
 from .restoration import FaceReport, Restoration
-from .selection import Choice, choose, refusals
 from .task import Place, Progress, Request, Task
-
-MAX_AUTO_SCALE = 4.0
 
 
 class FaceRestorer:
-    """Restores faces with `network` that `detector` finds; `parser` is needed for the mask "parse" only.
+    """Restores faces with `network` that `detector` finds; `parser` is needed for the masks "parse" and "face".
 
     `batch` faces of a picture, or of the pictures of a sequence, run through the network at once.
     """
@@ -56,6 +54,7 @@ class FaceRestorer:
         scale: float | None = None,
         background: Tensor | Background | None = None,
         on_progress: Progress | None = None,
+        region: Tensor | None = None,
     ) -> Restoration:
         """Restores the faces of `image` (3, H, W), float32 RGB in [0, 1]; all work runs on its device.
 
@@ -63,8 +62,9 @@ class FaceRestorer:
         frames of a batch share. `on_progress(done, total, what)` is told of every stage of every face, and whatever it
         raises passes through. Pixels outside the mask are the input's own at scale 1; above, they are `background`, the
         enlarged picture (3, H', W') or what gives it for (image, (H', W')), by default a Lanczos enlargement.
+        Only faces whose middle lies in `region` (h, w), a mask in [0, 1] of any size, are restored.
         """
-        return next(self.each([Request(image, options, faces, scale, background, on_progress)]))
+        return next(self.each([Request(image, options, faces, scale, background, on_progress, region=region)]))
 
     @torch.no_grad()
     def each(self, requests: Iterable[Request]) -> Iterator[Restoration]:
@@ -87,12 +87,8 @@ class FaceRestorer:
         yield from _finished(tasks)
 
     def output_scale(self, image: Tensor, faces: Sequence[Face], options: RestoreOptions) -> float:
-        """How much `image` (3, H, W) with these `faces` is enlarged; 1 to 4."""
-        if options.scale != "auto":
-            return float(options.scale)
-        reasons = refusals(faces, options, (image.shape[1], image.shape[2]))
-        restored = [face for face, reason in zip(faces, reasons) if not reason]
-        return min(MAX_AUTO_SCALE, max([1.0, *(density(self._to_crop(face, options)) for face in restored)]))
+        """How much `image` (3, H, W) with these `faces` is enlarged; 1 to `options.max_scale`, or `options.scale`."""
+        return self._scale(judge(Request(image, options), faces), options)
 
     def _begin(self, request: Request) -> Task:
         """Finds the faces, chooses among them, and prepares the canvas they will be laid onto."""
@@ -100,17 +96,19 @@ class FaceRestorer:
         if faces is None:
             request.tell(0, 0, "finding faces")
             faces = self._find(image, options)
-        choices = request.choices or choose(faces, options, (image.shape[1], image.shape[2]))
-        reports = [
-            FaceReport(face.box, face.landmarks, face.score, face.size, choice.share > 0, choice.reason)
-            for face, choice in zip(faces, choices)
-        ]
         request.tell(0, 0, "preparing the picture")
-        scale = self.output_scale(image, faces, options) if request.scale is None else request.scale
+        reports = judge(request, faces)
+        scale = self._scale(reports, options) if request.scale is None else request.scale
         background = enlarge(image, scale, request.background)
-        restored = [(face, choice) for face, choice in zip(faces, choices) if choice.share > 0]
-        places = [self._place(n, *chosen, background, scale, options) for n, chosen in enumerate(restored)]
+        restored = [report for report in reports if report.restored]
+        places = [self._place(number, report, background, scale, options) for number, report in enumerate(restored)]
         return Task(request, reports, places, Canvas(background, union([place.region for place in places])), scale)
+
+    def _scale(self, reports: Sequence[FaceReport], options: RestoreOptions) -> float:
+        if options.scale != "auto":
+            return float(options.scale)
+        densities = [density(self._to_crop(report, options)) for report in reports if report.restored]
+        return min(options.max_scale, max([1.0, *densities]))
 
     def _find(self, image: Tensor, options: RestoreOptions) -> list[Face]:
         if self.detector is None:
@@ -118,15 +116,15 @@ class FaceRestorer:
         return self.detector(image, options.threshold)
 
     def _place(
-        self, number: int, face: Face, choice: Choice, background: Tensor, scale: float, options: RestoreOptions
+        self, number: int, report: FaceReport, background: Tensor, scale: float, options: RestoreOptions
     ) -> Place:
-        to_crop = self._to_crop(face, options)
+        to_crop = self._to_crop(report, options)
         to_canvas = enlarged(to_crop, scale)
         size = (background.shape[1], background.shape[2])
         region = crop_region(to_canvas, self.network.config.size, size)
-        return Place(number, to_crop, to_canvas, region, options.strength * choice.share)
+        return Place(number, to_crop, to_canvas, region, report.strength)
 
-    def _to_crop(self, face: Face, options: RestoreOptions) -> Matrix:
+    def _to_crop(self, face: FaceReport, options: RestoreOptions) -> Matrix:
         return crop_transform(face.landmarks, self.network.config.size, options.template)
 
     def _restore(self, group: Sequence[tuple[Task, Place]]) -> None:
@@ -136,9 +134,9 @@ class FaceRestorer:
         after = self._restore_crops(before, lambda: task.tell(place, "restoring"))
         note = getattr(self.network, "last_note", None) or ""
         for (task, place), old, new in zip(group, before, after):
-            if task.options.colour == "original-chroma":
-                new = original_chroma(old[None], new[None])[0]
-            self._lay_back(task, place, new)
+            parsed = parse(self.parser, old, new, task.options)
+            new = likeness(old, new, density(place.to_crop), parsed, task.options)
+            self._lay_back(task, place, new, parsed)
             task.keep(old, new, note)
 
     def _straighten(self, task: Task, place: Place) -> Tensor:
@@ -151,16 +149,12 @@ class FaceRestorer:
         result = self.network(before * 2 - 1, on_stage=on_stage)
         return (result.float() / 2 + 0.5).clamp_(0, 1)
 
-    def _lay_back(self, task: Task, place: Place, crop: Tensor) -> None:
+    def _lay_back(self, task: Task, place: Place, crop: Tensor, parsed: Parsed | None) -> None:
         task.tell(place, "laying back")
-        options = task.options
-        mask = box_mask(place.to_canvas, crop.shape[-1], place.region, options.feather, crop.device)
-        if options.mask == "parse":
-            if self.parser is None:
-                raise InvalidOptionError(
-                    "mask is 'parse' without a ParseNet; wanted parsing_parsenet.pth, or mask 'box'"
-                )
-            mask *= parsed_mask(self.parser(crop[None]), place.to_canvas, crop.shape[-1], place.region)
+        size = crop.shape[-1]
+        mask = box_mask(place.to_canvas, size, place.region, task.options.feather, crop.device)
+        if parsed is not None:
+            mask *= parsed_mask(parsed.mask[None], place.to_canvas, size, place.region)
         task.canvas.lay(crop, place.to_canvas, mask, place.region, place.strength)
 
 

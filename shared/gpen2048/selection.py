@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from .faces import Face
 from .options import RestoreOptions
+from .pose import NO_LIMIT, turn
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What one face gets: `share`, from 0 to 1, of the strength asked for, and at 0 the `reason` why nothing."""
+    """What one face gets: a `share` of the strength asked for (above 1: more than that), or the `reason` why nothing.
+
+    A `note` tells why it is neither 0 nor 1, and `detail` what was measured for it (sharpness.detail_size).
+    """
 
     share: float = 1.0
     reason: str = ""
+    note: str = ""
+    detail: float | None = None
 
 
-def choose(faces: Sequence[Face], options: RestoreOptions, image_size: tuple[int, int]) -> list[Choice]:
-    """A Choice for each of `faces` in an image (H, W), as the options have it."""
-    return [Choice(0.0 if reason else 1.0, reason) for reason in refusals(faces, options, image_size)]
+def ordered(faces: Sequence[Face], order: str) -> list[int]:
+    """The places in `faces` of face 0, 1, … as RestoreOptions.order numbers them."""
+    keys: dict[str, Callable[[int], float]] = {
+        "left-right": lambda n: faces[n].box[0] + faces[n].box[2],
+        "size": lambda n: -faces[n].size,
+        "score": lambda n: -faces[n].score,
+    }
+    return sorted(range(len(faces)), key=keys.get(order, lambda n: n))
 
 
-def refusals(faces: Sequence[Face], options: RestoreOptions, image_size: tuple[int, int]) -> list[str]:
-    """For each of `faces` in an image (H, W): why it is left as it is, or "" when it is to be restored."""
-    reasons = [_outside(face, image_size) or _unwanted(number, face, options) for number, face in enumerate(faces)]
+def refusals(
+    faces: Sequence[Face], options: RestoreOptions, image_size: tuple[int, int], region: Tensor | None = None
+) -> list[str]:
+    """For each of `faces` in an image (H, W): why it is left as it is, or "" when it is to be restored.
+
+    `region` (h, w) in [0, 1], at any resolution, is above a half where the middle of a face must lie.
+    """
+    reasons = [
+        _outside(face, image_size) or _elsewhere(face, image_size, region) or _unwanted(number, face, options)
+        for number, face in enumerate(faces)
+    ]
     left = [number for number, reason in enumerate(reasons) if not reason]
     if options.select in ("largest", "centre"):
         _keep_first(1, left, _order(faces, options, image_size), reasons, f"not the {_word(options)} face")
@@ -44,9 +66,22 @@ def _outside(face: Face, image_size: tuple[int, int]) -> str:
     return "outside the picture" if right < 0 or bottom < 0 or left > width - 1 or top > height - 1 else ""
 
 
+def _elsewhere(face: Face, image_size: tuple[int, int], region: Tensor | None) -> str:
+    if region is None:
+        return ""
+    x, y = (_middle(face) + 0.5) / (image_size[1], image_size[0])  # as fractions of the picture
+    row, column = math.floor(y * region.shape[0]), math.floor(x * region.shape[1])
+    inside = 0 <= row < region.shape[0] and 0 <= column < region.shape[1] and float(region[row, column]) > 0.5
+    return "" if inside else "outside the region"
+
+
 def _unwanted(number: int, face: Face, options: RestoreOptions) -> str:
     if face.size < options.min_face:
         return f"smaller than {options.min_face} px"
+    if face.score < options.min_score:
+        return f"score below {options.min_score:g}"
+    if options.max_turn < NO_LIMIT and turn(face.landmarks) >= options.max_turn:
+        return f"turned aside by {options.max_turn} degrees or more"
     chosen = options.select
     return "not selected" if isinstance(chosen, tuple) and number not in chosen else ""
 
@@ -60,7 +95,11 @@ def _order(faces: Sequence[Face], options: RestoreOptions, image_size: tuple[int
         return lambda n: -faces[n].size
     height, width = image_size
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
-    return lambda n: float(np.linalg.norm((faces[n].box[:2] + faces[n].box[2:]) / 2 - middle))
+    return lambda n: float(np.linalg.norm(_middle(faces[n]) - middle))
+
+
+def _middle(face: Face) -> NDArray[np.float64]:
+    return (face.box[:2] + face.box[2:]) / 2
 
 
 def _keep_first(

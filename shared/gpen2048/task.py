@@ -21,7 +21,10 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Request:
-    """A picture to restore; the fields are the arguments of FaceRestorer. ValueError for any other `image`."""
+    """A picture to restore; the fields are the arguments of FaceRestorer.
+
+    Raises ValueError for any other `image`, or `choices` that are not one for each of `faces`.
+    """
 
     image: Tensor  # (3, H, W) float32 RGB in [0, 1]
     options: RestoreOptions = RestoreOptions()
@@ -30,11 +33,15 @@ class Request:
     background: Tensor | Background | None = None
     on_progress: Progress | None = None
     choices: Sequence[Choice] | None = None  # one for each of `faces`, made by whoever knows more than one picture
+    region: Tensor | None = None
 
     def __post_init__(self) -> None:
         image = self.image
         if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.float32 or 0 in image.shape:
             raise ValueError(f"image is {image.dtype} {tuple(image.shape)}; wanted torch.float32 (3, height, width)")
+        if self.choices is not None and (self.faces is None or len(self.choices) != len(self.faces)):
+            faces = "no faces" if self.faces is None else f"{len(self.faces)} faces"
+            raise ValueError(f"{len(self.choices)} choices for {faces}; wanted one for each face given")
 
     def tell(self, done: int, total: int, what: str) -> None:
         if self.on_progress is not None:
@@ -94,10 +101,9 @@ class Task:
         """The result, when all faces are done."""
         self.request.tell(len(self.places), len(self.places), "finishing the picture")
         picture, mask = self.canvas.finish()
-        done = iter(zip(self.places, self.notes))
-        reports = [_done(report, *next(done)) if report.restored else report for report in self.reports]
+        notes = iter(self.notes)
+        reports = [
+            replace(report, note="; ".join(filter(None, (report.note, next(notes))))) if report.restored else report
+            for report in self.reports
+        ]
         return Restoration(picture, mask, self.crops, reports, self.scale)
-
-
-def _done(report: FaceReport, place: Place, note: str) -> FaceReport:
-    return replace(report, strength=place.strength, note=note)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gpen2048.comparison import BACKGROUND, SHEET_WIDTH, compare_sheet
+from gpen2048.comparison import compare_sheet
+from gpen2048.sheets import BACKGROUND, SHEET_WIDTH
 from PIL import ImageFont
 from torch import Tensor
 

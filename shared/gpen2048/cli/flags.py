@@ -18,7 +18,7 @@ def add_option_flags(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             "--" + info.name.replace("_", "-"),
             dest=info.name,
-            type=_reader(info),
+            type=option_reader(info),
             default=info.default,
             metavar=_range(info),
             help=f"{info.help} (default {info.default})",
@@ -34,7 +34,7 @@ def _shown() -> list[OptionInfo]:
     return [info for info in describe_options() if info.name not in HIDDEN]
 
 
-def _reader(info: OptionInfo) -> Callable[[str], Any]:
+def option_reader(info: OptionInfo) -> Callable[[str], Any]:
     """Reads a choice by its spelling, a number as the default's type, anything else as text."""
     by_name = {str(choice): choice for choice in info.choices}
     number = float if isinstance(info.default, float) else int

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..checkpoint import load_network
+from ..colour import luma
 from ..detection import FaceDetector, load_detector
 from ..devices import PRECISIONS, choose_device, choose_precision
 from ..errors import OutOfMemoryError
+from ..images import read_image
 from ..inference import Network
 from ..lbp import LbpDetector
 from ..network import NetworkConfig
@@ -22,6 +25,7 @@ from ..options import RestoreOptions
 from ..parsing import FaceParser, load_parser
 from ..passthrough import passthrough_state_dict
 from ..restorer import FaceRestorer
+from ..upscaling import Upscaler, load_upscaler
 from ..weights import DETECTOR_STEMS, NETWORK_STEMS, PARSER_STEMS, default_folder, find_file, require_file
 
 DEMO_NETWORK = NetworkConfig(2048)
@@ -37,6 +41,7 @@ class Equipment:
     device: torch.device
     described: list[str] = field(default_factory=list[str])
     facts: dict[str, str] = field(default_factory=dict[str, str])
+    upscaler: Upscaler | None = None
 
     @contextmanager
     def memory_explained(self) -> Generator[None]:
@@ -56,7 +61,8 @@ def add_equipment_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--weights", type=Path, metavar="DIR", help="where weight files lie (default: weights/)")
     group.add_argument("--network", type=Path, metavar="FILE", help="the GPEN network (default: found in weights/)")
     group.add_argument("--detector", metavar="FILE|lbp", help="RetinaFace weights (default: found), or lbp")
-    group.add_argument("--parser", type=Path, metavar="FILE", help="ParseNet weights, for --mask parse")
+    group.add_argument("--parser", type=Path, metavar="FILE", help="ParseNet weights, for --mask parse and face")
+    group.add_argument("--upscaler", type=Path, metavar="FILE", help="upscale model for the picture behind the faces")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, xpu or mps")
     group.add_argument("--precision", default="auto", metavar="|".join(("auto", *PRECISIONS)))
     group.add_argument("--demo", action="store_true", help="without weights, go on with a sharpening network")
@@ -69,11 +75,19 @@ def load_equipment(arguments: argparse.Namespace, options: RestoreOptions) -> Eq
     dtype = choose_precision(arguments.precision, device)
     network, network_name = _network(arguments, folder, device, dtype)
     detector, detector_name = _detector(arguments, folder, device)
-    parser = _parser(arguments, folder, device) if options.mask == "parse" else None
+    parser = _parser(arguments, folder, device) if options.needs_parser else None
     precision = next(name for name, value in PRECISIONS.items() if value == dtype)
+    upscaler = load_upscaler(arguments.upscaler, device=device) if arguments.upscaler else None
     facts = {"network": network_name, "detector": detector_name, "device": str(device), "precision": precision}
+    if upscaler is not None:
+        facts["upscaler"] = f"{arguments.upscaler} ({upscaler.scale}x)"
     described = [f"{key:9} {value}" for key, value in facts.items()]
-    return Equipment(FaceRestorer(network, detector, parser), device, described, facts)
+    return Equipment(FaceRestorer(network, detector, parser), device, described, facts, upscaler)
+
+
+def read_region(arguments: argparse.Namespace) -> Tensor | None:
+    """The mask (h, w) in [0, 1] of --region: the lightness of that picture."""
+    return luma(read_image(arguments.region).pixels[None])[0, 0] if arguments.region else None
 
 
 def _network(

@@ -5,20 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..comparison import MOST_FACES, compare_sheet
 from ..errors import GpenError, InvalidOptionError
-from ..faces import Face
 from ..images import Picture, read_image, write_image
 from ..options import RestoreOptions
 from ..restoration import Restoration
+from ..task import Request
 from .flags import add_option_flags, read_option_flags
 from .landmarks import read_landmarks
-from .loading import Equipment, add_equipment_flags, load_equipment
+from .loading import Equipment, add_equipment_flags, load_equipment, read_region
 from .progress import FaceBar
 from .reporting import picture_report, summary_line, write_json
 from .sequencing import add_sequence_flags, is_sequence, restore_sequences
@@ -31,6 +30,8 @@ def add_to(commands: Any) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="a picture file, or a folder")
     parser.add_argument("--overwrite", action="store_true", help="allow an input to be replaced")
     parser.add_argument("--landmarks", type=Path, metavar="FILE.json", help="faces to restore, instead of a detector's")
+    parser.add_argument("--region", type=Path, metavar="FILE", help="picture that is bright where faces are restored")
+    parser.add_argument("--save-mask", type=Path, metavar="FILE.png", help="write where the picture was changed")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done to every face")
     parser.add_argument("--compare", type=Path, metavar="FILE.png", help="write a labelled sheet of before and after")
     parser.add_argument("--quality", type=int, default=95, metavar="1-100", help="of JPEG and WebP")
@@ -46,8 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     if is_sequence(arguments):
         return restore_sequences(arguments, options)
     jobs = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite)
-    if arguments.compare and len(jobs) > 1:
-        raise InvalidOptionError(f"--compare shows one picture; {len(jobs)} were given")
+    for flag in ("compare", "save_mask"):
+        if getattr(arguments, flag) and len(jobs) > 1:
+            raise InvalidOptionError(f"--{flag.replace('_', '-')} is of one picture; {len(jobs)} were given")
     equipment = load_equipment(arguments, options)
     for line in equipment.described:
         print(line)
@@ -71,9 +73,13 @@ def _restore_file(
     picture = read_image(job.source)
     faces = read_landmarks(arguments.landmarks, job.source) if arguments.landmarks else None
     with FaceBar(job.source.name) as bar:
-        result = _restore(picture, equipment, options, faces, bar)
+        image = picture.pixels.to(equipment.device)
+        request = Request(image, options, faces, None, equipment.upscaler, bar.update, region=read_region(arguments))
+        result = _restore(request, equipment)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     write_image(job.target, picture.with_pixels(result.image.cpu()), quality=arguments.quality)
+    if arguments.save_mask:
+        write_image(arguments.save_mask, Picture(result.mask.cpu().expand(3, -1, -1)))
     report = picture_report(job, result, options, time.perf_counter() - started)
     if arguments.compare:
         sheet = compare_sheet(picture.pixels, result.image.cpu(), result.crops, _captions(result))
@@ -82,12 +88,9 @@ def _restore_file(
     return report
 
 
-def _restore(
-    picture: Picture, equipment: Equipment, options: RestoreOptions, faces: Sequence[Face] | None, bar: FaceBar
-) -> Restoration:
-    image = picture.pixels.to(equipment.device)
+def _restore(request: Request, equipment: Equipment) -> Restoration:
     with equipment.memory_explained():
-        return equipment.restorer(image, options, faces=faces, on_progress=bar.update)
+        return next(equipment.restorer.each([request]))
 
 
 def _captions(result: Restoration) -> list[str]:

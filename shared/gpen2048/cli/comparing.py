@@ -1,0 +1,99 @@
+"""`gpen2048 compare-sheet`: what the options do, on one photo."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import InvalidOptionError, UnsupportedImageError
+from ..faces import Face
+from ..images import Picture, read_image, write_image
+from ..option_sheet import OptionSheet, Row
+from ..options import RestoreOptions, describe_options
+from .flags import add_option_flags, option_reader, read_option_flags
+from .landmarks import read_landmarks
+from .loading import Equipment, add_equipment_flags, load_equipment
+
+SHOWN = (
+    "strength=0.4/0.8/1",
+    "colour=restored/original-chroma/match",
+    "adaptive=0/0.5/1",
+    "texture=0/0.5/1",
+    "feather=0.02/0.1/0.3",
+    "template=gpen/ffhq",
+    "scale=1/2/auto",
+    "select=all/largest/centre",
+    "order=left-right/size/score",
+    "max_faces=1/5/15",
+)
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("compare-sheet", help="show what the options do, as a labelled grid on one photo")
+    parser.add_argument("input", type=Path, metavar="PHOTO")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="SHEET.png")
+    parser.add_argument(
+        "--vary",
+        action="append",
+        metavar="OPTION=VALUE/VALUE/…",
+        help=f"one row of the sheet; repeat for more (default: {' '.join(SHOWN)})",
+    )
+    parser.add_argument("--face", type=int, metavar="NUMBER", help="the face to show looks on (default: the largest)")
+    parser.add_argument("--landmarks", type=Path, metavar="FILE.json", help="faces, instead of a detector's")
+    add_equipment_flags(parser)
+    add_option_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes the sheet; 0 when done."""
+    options = read_option_flags(arguments)
+    rows = [_row(text) for text in arguments.vary or SHOWN]
+    parses = any(row.name == "mask" and set(row.values) != {"box"} for row in rows)
+    equipment = load_equipment(arguments, replace(options, mask="face") if parses else options)
+    image = read_image(arguments.input).pixels.to(equipment.device)
+    faces = _faces(arguments, equipment, image, options)
+    shown = _shown(arguments.face, faces)
+    sheet = OptionSheet(image, faces, shown, equipment.restorer, options, equipment.upscaler, print)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    write_image(arguments.output, Picture(sheet.draw(rows)))
+    print(f"{arguments.input} -> {arguments.output}: {len(faces)} faces found, looks shown on face {shown}")
+    return 0
+
+
+def _row(text: str) -> Row:
+    """The row that OPTION=VALUE/VALUE/… asks for; InvalidOptionError when there is no such option or value."""
+    name, _, values = text.partition("=")
+    info = next((info for info in describe_options() if info.name == name.replace("-", "_")), None)
+    if info is None or not values:
+        names = ", ".join(info.name for info in describe_options())
+        raise InvalidOptionError(f"--vary is {text!r}; wanted OPTION=VALUE/VALUE/… with one of {names}")
+    try:
+        read = [option_reader(info)(value) for value in values.split("/")]
+    except ValueError as error:
+        raise InvalidOptionError(f"--vary is {text!r}; wanted numbers for {info.name}") from error
+    return Row(info.name, tuple(getattr(RestoreOptions(**{info.name: value}), info.name) for value in read))
+
+
+def _faces(
+    arguments: argparse.Namespace, equipment: Equipment, image: Tensor, options: RestoreOptions
+) -> Sequence[Face]:
+    if arguments.landmarks:
+        return read_landmarks(arguments.landmarks, arguments.input)
+    detector = equipment.restorer.detector
+    return detector(image, options.threshold) if detector is not None else []
+
+
+def _shown(number: int | None, faces: Sequence[Face]) -> int:
+    if not faces:
+        raise UnsupportedImageError("no face was found; wanted a photo with one")
+    if number is None:
+        return max(range(len(faces)), key=lambda n: faces[n].size)
+    if number not in range(len(faces)):
+        raise InvalidOptionError(f"--face is {number}; wanted 0 to {len(faces) - 1}")
+    return number
