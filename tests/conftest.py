@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
 from gpen2048.passthrough import passthrough_state_dict
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 TESTS = Path(__file__).parent
 TINY = NetworkConfig(64, 1, 0.25)  # the smallest network wide enough to carry RGB
@@ -55,6 +57,23 @@ def portrait_face() -> Face:
     return Face(np.array([176.0, 64, 272, 184]), np.array(landmarks, float), 1.0)
 
 
+class StandIn:
+    """In a network's place: does `effect` to crops (N, 3, S, S), RGB in [0, 1]."""
+
+    def __init__(self, effect: Callable[[Tensor], Tensor], size: int):
+        self.config = NetworkConfig(size)
+        self._effect = effect
+
+    def __call__(self, crops: Tensor, **_: Any) -> Tensor:
+        return self._effect(crops / 2 + 0.5) * 2 - 1
+
+
+@pytest.fixture(scope="session")
+def network_that() -> Any:
+    """Makes a stand-in for a network, of 256 px, from what it does."""
+    return lambda effect, size=256: StandIn(effect, size)
+
+
 @pytest.fixture(scope="session")
 def tiny_passthrough() -> Network:
     """A 64 px network that returns its input."""
@@ -66,3 +85,21 @@ def passthrough_2048() -> Network:
     """A network of the released size that returns its input."""
     config = NetworkConfig(2048)
     return Network.from_state_dict(config, passthrough_state_dict(config))
+
+
+@pytest.fixture
+def peak_bytes_of() -> Callable[[Callable[[], object]], int]:
+    """Bytes that PyTorch's CPU allocator handed out during a call and did not get back yet, at most."""
+
+    def measure(work: Callable[[], object]) -> int:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+            work()
+        events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
+        clock = "start_ns" if hasattr(events[0], "start_ns") else "start_us"
+        live = peak = 0
+        for event in sorted(events, key=lambda event: getattr(event, clock)()):
+            live += event.nbytes()
+            peak = max(peak, live)
+        return peak
+
+    return measure

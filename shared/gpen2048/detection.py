@@ -7,6 +7,7 @@ and the landmarks come out the same whatever size the face has in the photo.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checkpoint import read_state_dict
+from .detection_memory import activation_bytes
 from .errors import WeightsNotFoundError
 from .faces import Face
 from .proposals import Proposals, drop_fragments, merge, vote
@@ -78,6 +80,12 @@ class FaceDetector:
             found = merge([self._look_closely(image, batch, size, threshold) for batch in batches])
         found = drop_fragments(found)
         return [Face(box.numpy(), points.numpy(), score.item()) for box, points, score in zip(*found)]
+
+    def memory_required(self, height: int, width: int, *, smallest: float = SMALLEST) -> int:
+        """Bytes of activations during a search of an image (3, height, width), which is not counted itself."""
+        views = [math.prod(window.shape) for window in pyramid(height, width, smallest)]
+        close_ups = CLOSE_UP_BATCH * (CLOSE_UP * max(CLOSE_UP_SIZES)) ** 2
+        return activation_bytes(self.kind, max(close_ups, *views))
 
     def _propose(self, image: Tensor, window: Window) -> Proposals:
         seen = self._predict(network_input(window.view(image))[None])

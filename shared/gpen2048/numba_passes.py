@@ -32,6 +32,20 @@ class NumbaPasses:
 
         self._kernels: ModuleType = numba_kernels
 
+    def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+        planes = image.float().contiguous()
+        colours = weight[:, :, 0, 0].float().t().contiguous().numpy().ravel()
+        for n in range(len(image)):
+            arrays = (
+                planes[n].numpy().ravel(),
+                out.shape[3],
+                colours,
+                bias.float().numpy(),
+                out.shape[1],
+                flat(out[n]),
+            )
+            _run(out.shape[2], self._kernels.colour, *arrays)
+
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         _, channels, height, width = x.shape
         for n in range(len(x)):

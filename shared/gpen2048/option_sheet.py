@@ -97,7 +97,7 @@ class OptionSheet:
             varied = replace(self.options, strength=1.0, **{row.name: value})
             sure = [face for face in self.faces if face.score >= varied.threshold]
             reports = judge(Request(self.image, varied), sure)
-            label = f"{row.name} {value}: {sum(report.restored for report in reports)} faces"
+            label = f"{row.name} {value}: {sum(report.restored for report in reports)} chosen"
             yield label, _marked(photo, reports, size[1] / self.image.shape[2])
 
 

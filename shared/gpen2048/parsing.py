@@ -19,7 +19,9 @@ PARSE_SIZE = 512  # px; the resolution ParseNet was trained at
 FACE_AND_HAIR = (*range(1, 14), 15)  # … and earrings, which facexlib's MASK_COLORMAP keeps too; not hat, neck and cloth
 FACE = tuple(range(1, 13))  # without hair, hat and earrings
 SKIN = (1, 2)  # with the nose
-SOFT_EDGE = 0.6  # width of a box filter, in units of `feather`; two of them make a smooth edge
+SOFT_EDGE = 0.6  # width of a box filter, in units of `feather`; two of them make a smooth edge …
+INNER_EDGE = 0.75  # … and one after an erosion of this width a straight ramp, the least steep on so little room
+SPECK = 9  # px; what a parser calls otherwise in a smaller spot does not count
 FEATHER = 0.1  # of the crop, as RestoreOptions has it
 
 
@@ -73,14 +75,37 @@ def parse(parser: FaceParser | None, before: Tensor, after: Tensor, options: Res
 def soft_mask(classes: Tensor, wanted: Sequence[int], feather: float = FEATHER, *, inside: bool = False) -> Tensor:
     """Where `classes` (N, M, M) is one of `wanted`: (N, M, M) float32 in [0, 1].
 
-    The edge is soft over about `feather` of the crop, half of it to each side; with `inside` nothing beyond the wanted
-    classes is touched.
+    The edge is soft over about `feather` of the crop, half of it to each side; with `inside` it lies inside, and
+    nothing beyond the wanted classes is touched.
     """
-    width = round(SOFT_EDGE * feather * classes.shape[-1]) // 2 * 2 + 1  # odd, so that it has a middle
     soft = torch.isin(classes, torch.tensor(wanted, device=classes.device)).float()[:, None]
-    for _ in range(2):
-        soft = F.avg_pool2d(soft, width, stride=1, padding=width // 2, count_include_pad=False)
-    return (2 * soft[:, 0] - 1).clamp(min=0) if inside else soft[:, 0]
+    width = feather * classes.shape[-1]
+    if inside:
+        whole = (_box_filtered(soft, SPECK) > 0.5).float()
+        return _box_filtered(_eroded(whole, INNER_EDGE * width), INNER_EDGE * width)[:, 0]
+    return _box_filtered(_box_filtered(soft, SOFT_EDGE * width), SOFT_EDGE * width)[:, 0]
+
+
+def _box_filtered(mask: Tensor, width: float) -> Tensor:
+    """The mean of `mask` (N, 1, M, M) over about `width` pixels around each."""
+    odd = _odd(width)
+    for size in ((1, odd), (odd, 1)):
+        padding = (size[0] // 2, size[1] // 2)
+        mask = F.avg_pool2d(mask, size, stride=1, padding=padding, count_include_pad=False)
+    return mask
+
+
+def _eroded(mask: Tensor, width: float) -> Tensor:
+    """The least of `mask` (N, 1, M, M) over about `width` pixels around each."""
+    odd = _odd(width)
+    for size in ((1, odd), (odd, 1)):
+        mask = -F.max_pool2d(-mask, size, stride=1, padding=(size[0] // 2, size[1] // 2))
+    return mask
+
+
+def _odd(width: float) -> int:
+    """`width`, so that it has a middle."""
+    return round(width) // 2 * 2 + 1
 
 
 def load_parser(path: str | Path, *, device: torch.device | str = "cpu") -> FaceParser:

@@ -70,8 +70,8 @@ class FaceRestorer:
     def each(self, requests: Iterable[Request]) -> Iterator[Restoration]:
         """The Restorations of `requests`, in order, made as they are asked for.
 
-        Faces of several pictures share a network batch: a picture is finished when its last face has gone through, so
-        at most `batch` pictures are held at once, however many there are.
+        Faces of several pictures share a network batch: a picture is finished when its last face has gone through. At
+        most `batch` pictures are held at once, however many there are.
         """
         tasks: deque[Task] = deque()
         waiting: list[tuple[Task, Place]] = []
@@ -82,6 +82,10 @@ class FaceRestorer:
                 self._restore(waiting[: self.batch])
                 del waiting[: self.batch]
             yield from _finished(tasks)
+            if len(tasks) >= self.batch:  # pictures without faces would gather behind one that waits
+                self._restore(waiting)
+                waiting.clear()
+                yield from _finished(tasks)
         if waiting:
             self._restore(waiting)
         yield from _finished(tasks)
@@ -130,8 +134,12 @@ class FaceRestorer:
     def _restore(self, group: Sequence[tuple[Task, Place]]) -> None:
         """The faces of `group`, at most `batch`, from their pictures onto their canvases."""
         before = torch.stack([self._straighten(task, place) for task, place in group])
-        task, place = group[0]
-        after = self._restore_crops(before, lambda: task.tell(place, "restoring"))
+
+        def on_stage() -> None:
+            for task, place in group:
+                task.tell(place, "restoring")
+
+        after = self._restore_crops(before, on_stage)
         note = getattr(self.network, "last_note", None) or ""
         for (task, place), old, new in zip(group, before, after):
             parsed = parse(self.parser, old, new, task.options)

@@ -18,7 +18,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .checkpoint import describe_state_dict
+from .checkpoint import all_finite, describe_state_dict
 from .errors import CheckpointError
 
 # What each kind is called in facexlib, and a key that only its backbone has.
@@ -61,7 +61,7 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], path: str | Pa
         if tensor.shape != wanted[key].shape:
             shapes = f"shape {tuple(tensor.shape)}; wanted {tuple(wanted[key].shape)}"
             raise CheckpointError(f"{path}: key {key} of this RetinaFace detector has {shapes}")
-        if not bool(torch.isfinite(tensor).all()):
+        if not all_finite(tensor):
             raise CheckpointError(f"{path}: key {key} of this RetinaFace detector holds NaN or infinity")
     network.load_state_dict(dict(state), strict=True)
 

@@ -20,6 +20,7 @@ REBLUR = 5  # pixels of the box that blurs once more
 AS_SHARP_AS_CAN_BE = 0.35  # a photo reduced to half its size measures 0.35 to 0.5
 FACE_PART = (0.2, 0.8)  # of the crop's sides: surely face, in either template
 SMALLEST_SIDE, LARGEST_SIDE = 24, 1024  # px; a crop beyond is measured at these, which bounds the work
+LEAST_GRAIN = 1e-4  # of [0, 1]: rounding errors are no detail
 GRAIN_GRADIENTS = 3.0  # gradients up to so many standard deviations of the grain's are not counted
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 SOBEL_NORM = 12**0.5
@@ -55,7 +56,7 @@ def grain(grey: Tensor) -> float:
 
 def _sharpness_across(grey: Tensor, grain: float) -> float:
     blurred = F.avg_pool2d(F.pad(grey, (REBLUR // 2, REBLUR // 2, 0, 0), mode="reflect"), (1, REBLUR), stride=1)
-    noise = GRAIN_GRADIENTS * SOBEL_NORM * grain
+    noise = GRAIN_GRADIENTS * SOBEL_NORM * max(grain, LEAST_GRAIN)
     before = (_filter(grey, SOBEL).abs() - noise).clamp(min=0)
     after = (_filter(blurred, SOBEL).abs() - BLURRED_GRAIN * noise).clamp(min=0)
     total = before.sum().item()

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from .alignment import TemplateKind, face_template
 
-# Standard deviations, in pixels of the photo, of the blurs between which grain lies: what is finer than the first the
-# photo cannot show, and what is coarser than the second is the face.
-FINEST, COARSEST = 0.4, 1.5
+# Standard deviations, in pixels of the photo, of two blurs: what the first leaves is the face; what the second takes
+# away the photo cannot show, so its amount cannot be compared.
+COARSEST, FINEST = 1.5, 0.4
 NEIGHBOURHOOD = 4.0  # the same, for the area over which the amount of grain is measured
 NO_GRAIN = 1e-5  # standard deviation, of [0, 1]
 SAMPLES = 2.0  # per pixel of the photo, at which grain is measured where the crop has more
 # Without a parser, skin is an ellipse about the nose without eyes and mouth: half axes in eye distances.
-OVAL = (1.05, 1.4)
+OVAL = (1.05, 1.25)
 EYE, MOUTH = (0.38, 0.24), (0.55, 0.28)
 SOFT = 0.3  # width of these shapes' edges, as a fraction of their half axes
 
@@ -33,8 +33,8 @@ def with_texture(before: Tensor, after: Tensor, skin: Tensor, pixel: float, amou
     size = after.shape[-1]
     samples = min(size, math.ceil(size * SAMPLES / max(pixel, SAMPLES)))
     pixel = max(pixel, 1.0) * samples / size
-    old, new = (_grain(_resized(crop, samples), pixel) for crop in (before, after))
-    missing = 1 - (_spread(new, pixel) / _spread(old, pixel).clamp(min=NO_GRAIN)).clamp(max=1)
+    old, new = (_finer_than_face(_resized(crop, samples), pixel) for crop in (before, after))
+    missing = 1 - (_grain(new, pixel) / _grain(old, pixel).clamp(min=NO_GRAIN)).clamp(max=1)
     return (after + amount * skin * _resized(missing * old, size)).clamp(0, 1)
 
 
@@ -58,13 +58,14 @@ def blurred(image: Tensor, sigma: float) -> Tensor:
     return F.conv2d(F.conv2d(padded, kernel), kernel.mT)[:, 0]
 
 
-def _grain(crop: Tensor, pixel: float) -> Tensor:
-    return blurred(crop, FINEST * pixel) - blurred(crop, COARSEST * pixel)
+def _finer_than_face(crop: Tensor, pixel: float) -> Tensor:
+    return crop - blurred(crop, COARSEST * pixel)
 
 
-def _spread(grain: Tensor, pixel: float) -> Tensor:
-    """The standard deviation of `grain` (3, H, W) about each place: (1, H, W)."""
-    return blurred((grain**2).mean(dim=0, keepdim=True), NEIGHBOURHOOD * pixel).sqrt()
+def _grain(fine: Tensor, pixel: float) -> Tensor:
+    """The standard deviation, about each place, of what a photo can show of `fine` (3, H, W): (1, H, W)."""
+    power = (blurred(fine, FINEST * pixel) ** 2).mean(dim=0, keepdim=True)
+    return blurred(power, NEIGHBOURHOOD * pixel).sqrt()
 
 
 def _resized(image: Tensor, size: int) -> Tensor:

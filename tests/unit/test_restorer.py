@@ -74,7 +74,7 @@ def test_the_detector_gets_image_and_threshold(tiny_passthrough: Network, group_
     assert seen == [((3, 300, 900), 0.5)] and len(result.faces) == 1
 
 
-def test_auto_scale_shrinks_no_face_and_stops_at_four(
+def test_auto_scale_shrinks_no_face_and_stops_at_the_most(
     tiny_passthrough: Network, group_photo: Tensor, group_faces: list[Face]
 ) -> None:
     restorer = FaceRestorer(tiny_passthrough)
@@ -86,7 +86,12 @@ def test_auto_scale_shrinks_no_face_and_stops_at_four(
     assert result.scale == pytest.approx(density(crop_transform(half.landmarks, 64)))
     assert result.image.shape[1:] == (round(568 * result.scale), round(1328 * result.scale))
     tiny = Face(group_faces[0].box / 2, group_faces[0].landmarks / 8, 1.0)
-    assert restorer(group_photo[:, :100, :350].contiguous(), options, faces=[tiny]).scale == 4.0
+    photo = group_photo[:, :100, :350].contiguous()
+    assert restorer(photo, options, faces=[tiny]).scale == 4.0
+    assert restorer(photo, RestoreOptions(scale="auto", max_scale=1.5), faces=[tiny]).image.shape == (3, 150, 525)
+    assert restorer.output_scale(photo, [tiny], RestoreOptions(scale="auto", max_scale=6)) == 6.0
+    assert restorer.output_scale(photo, [tiny], RestoreOptions(scale=4, max_scale=1)) == 4.0  # asked for, not automatic
+    assert restorer.output_scale(photo, [tiny], RestoreOptions(scale="auto", min_face=99)) == 1.0  # nobody is restored
 
 
 @pytest.mark.parametrize("stop_at", range(14))

@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from gpen2048 import Request
 from gpen2048.alignment import face_template
 from gpen2048.faces import Face
+from gpen2048.judging import judge
 from gpen2048.options import RestoreOptions
-from gpen2048.selection import refusals
+from gpen2048.selection import ordered, refusals
+from torch import Tensor
 
 IMAGE = (200, 300)
 
@@ -51,3 +55,59 @@ def test_everyone_else_is_told_why() -> None:
     assert refusals([_face(290, 400, 50), _face(-90, 0, 50)], RestoreOptions(), IMAGE) == ["outside the picture"] * 2
     assert refusals(FACES, RestoreOptions(max_faces=1, select="0,1"), IMAGE)[2] == "not selected"
     assert refusals([], RestoreOptions(), IMAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("order", "places"),
+    [("found", [0, 1, 2, 3]), ("left-right", [0, 3, 1, 2]), ("size", [2, 1, 0, 3]), ("score", [3, 0, 1, 2])],
+)
+def test_faces_are_numbered_in_order(order: str, places: list[int]) -> None:
+    faces = [Face(f.box, f.landmarks, score) for f, score in zip(FACES, (0.97, 0.96, 0.95, 0.99))]
+    assert ordered(faces, order) == places
+    assert ordered([], order) == []
+
+
+def test_numbers_of_a_selection_go_by_the_order(group_photo: Tensor, group_faces: list[Face]) -> None:
+    """Of the group of 29: the first from the left, the surest, the largest, the five largest, the middle one."""
+
+    def restored(**options: Any) -> list[int]:
+        reports = judge(Request(group_photo, RestoreOptions(**options)), group_faces)
+        assert len(reports) == 29
+        known = {tuple(face.box): number for number, face in enumerate(group_faces)}
+        return [known[tuple(report.box)] for report in reports if report.restored]
+
+    lefts = [float(face.box[0] + face.box[2]) for face in group_faces]
+    sizes = [face.size for face in group_faces]
+    scores = [face.score for face in group_faces]
+    assert restored(select="0", order="left-right") == [int(np.argmin(lefts))]
+    assert restored(select="28", order="left-right") == [int(np.argmax(lefts))]
+    assert restored(select="0", order="size") == restored(select="largest") == [int(np.argmax(sizes))]
+    assert restored(select="0", order="score") == [int(np.argmax(scores))]
+    assert restored(select="3,1", order="found") == [1, 3]
+    assert restored(order="left-right") == np.argsort(lefts, kind="stable").tolist()
+    assert sorted(restored(max_faces=5)) == sorted(np.argsort(sizes)[-5:].tolist())
+    least_sure = sorted(scores)[0]
+    assert len(restored(min_score=least_sure + 1e-9)) == 28
+    (middle,) = restored(select="centre")
+    assert abs((lefts[middle] - 1327) / 2) < 60
+
+
+def test_a_region_is_a_mask_of_any_size(group_photo: Tensor, group_faces: list[Face]) -> None:
+    left_half = torch.zeros(568, 1328)
+    left_half[:, :664] = 1
+    for region in (left_half, left_half[::4, ::8], torch.tensor([[1.0, 0.0]])):
+        for report in judge(Request(group_photo, region=region), group_faces):
+            assert report.restored == ((report.box[0] + report.box[2]) / 2 < 663.5)
+            assert report.restored or report.reason == "outside the region"
+    assert "outside the region" in refusals([_face(-15, 10, 20)], RestoreOptions(), IMAGE, torch.ones(9, 9))
+
+
+def test_of_the_faces_in_the_region_the_largest() -> None:
+    region = torch.zeros(20, 30)
+    region[:, :18] = 1  # without the largest face
+    assert refusals(FACES, RestoreOptions(select="largest"), IMAGE, region).index("") == 1
+
+
+def test_unsure_faces_are_told_from_others() -> None:
+    faces = [_face(0, 0, 20), Face(FACES[1].box, FACES[1].landmarks, 0.5)]
+    assert refusals(faces, RestoreOptions(min_score=0.6), IMAGE) == ["", "score below 0.6"]

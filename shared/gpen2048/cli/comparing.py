@@ -30,6 +30,9 @@ SHOWN = (
     "select=all/largest/centre",
     "order=left-right/size/score",
     "max_faces=1/5/15",
+    "min_face=16/40/44",
+    "fade_until=0/48/64",
+    "max_turn=90/25/10",
 )
 
 
@@ -53,7 +56,7 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Writes the sheet; 0 when done."""
     options = read_option_flags(arguments)
-    rows = [_row(text) for text in arguments.vary or SHOWN]
+    rows = [read_row(text) for text in arguments.vary or SHOWN]
     parses = any(row.name == "mask" and set(row.values) != {"box"} for row in rows)
     equipment = load_equipment(arguments, replace(options, mask="face") if parses else options)
     image = read_image(arguments.input).pixels.to(equipment.device)
@@ -66,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _row(text: str) -> Row:
+def read_row(text: str) -> Row:
     """The row that OPTION=VALUE/VALUE/… asks for; InvalidOptionError when there is no such option or value."""
     name, _, values = text.partition("=")
     info = next((info for info in describe_options() if info.name == name.replace("-", "_")), None)

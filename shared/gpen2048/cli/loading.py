@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..catalogue import entry_for
 from ..checkpoint import load_network
 from ..colour import luma
 from ..detection import FaceDetector, load_detector
@@ -27,6 +28,7 @@ from ..passthrough import passthrough_state_dict
 from ..restorer import FaceRestorer
 from ..upscaling import Upscaler, load_upscaler
 from ..weights import DETECTOR_STEMS, NETWORK_STEMS, PARSER_STEMS, default_folder, find_file, require_file
+from .weights_fetching import FETCH, agreed, fetch_entry
 
 DEMO_NETWORK = NetworkConfig(2048)
 DEMO_SHARPEN = 3.0
@@ -65,6 +67,7 @@ def add_equipment_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--upscaler", type=Path, metavar="FILE", help="upscale model for the picture behind the faces")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, xpu or mps")
     group.add_argument("--precision", default="auto", metavar="|".join(("auto", *PRECISIONS)))
+    group.add_argument("--fetch", action="store_true", help=f"download what is missing (also {FETCH}=1)")
     group.add_argument("--demo", action="store_true", help="without weights, go on with a sharpening network")
 
 
@@ -99,7 +102,7 @@ def _network(
         network = Network.from_state_dict(DEMO_NETWORK, state, dtype=dtype).to(device)
         what = f"built-in sharpening pass-through at {DEMO_NETWORK.size} px"
         return network, f"{what}: shows the whole pipeline, restores nothing"
-    path = path or require_file(NETWORK_STEMS, folder, "GPEN network", "--network FILE")
+    path = path or _obtain(arguments, NETWORK_STEMS, folder, "GPEN network", "--network FILE")
     network = load_network(path, device=device, dtype=dtype)
     return network, f"{path} (GPEN at {network.config.size} px)"
 
@@ -111,11 +114,18 @@ def _detector(arguments: argparse.Namespace, folder: Path, device: torch.device)
     path = Path(named) if named and named != "lbp" else find_file(DETECTOR_STEMS, folder)
     if named == "lbp" or (path is None and arguments.demo):
         return LbpDetector(), "lbp: scikit-image's frontal cascade with mean landmarks (RetinaFace finds faces better)"
-    path = path or require_file(DETECTOR_STEMS, folder, "face detector", "--detector FILE, or --detector lbp")
+    path = path or _obtain(arguments, DETECTOR_STEMS, folder, "face detector", "--detector FILE, or --detector lbp")
     detector: FaceDetector = load_detector(path, device=device)
     return detector, f"{path} ({detector.kind})"
 
 
 def _parser(arguments: argparse.Namespace, folder: Path, device: torch.device) -> FaceParser:
-    path = arguments.parser or require_file(PARSER_STEMS, folder, "ParseNet", "--parser FILE")
+    path = arguments.parser or _obtain(arguments, PARSER_STEMS, folder, "ParseNet", "--parser FILE")
     return load_parser(path, device=device)
+
+
+def _obtain(arguments: argparse.Namespace, stems: Sequence[str], folder: Path, what: str, option: str) -> Path:
+    """The file in `folder`, fetched if the user agreed to that."""
+    if find_file(stems, folder) is None and agreed(arguments):
+        return fetch_entry(entry_for(stems[0]), folder)
+    return require_file(stems, folder, what, option)

@@ -87,6 +87,7 @@ def _management(host: Host) -> ModuleType:
         free_memory=lambda memory, device: [],
         module_size=lambda module: 0,
         get_free_memory=lambda device=None: 8 << 30,
+        InterruptProcessingException=Interrupted,
         throw_exception_if_processing_interrupted=host.check_interrupt,
     )
 

@@ -1,0 +1,101 @@
+"""The background through an upscale model: spandrel's Compact, with weights whose result is known."""
+
+from __future__ import annotations
+
+import builtins
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from gpen2048 import CheckpointError, FaceRestorer, RestoreOptions, WeightsNotFoundError, load_upscaler
+from gpen2048.errors import InvalidOptionError
+from gpen2048.faces import Face
+from gpen2048.inference import Network
+from gpen2048.upscaling import MARGIN, TILE, Upscaler
+from torch import Tensor
+
+
+@pytest.fixture(scope="module")
+def compact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Compact network with all weights zero: what is left is its 2x enlargement by repetition."""
+    pytest.importorskip("spandrel", reason="needs spandrel")
+    from spandrel.architectures.Compact import Compact
+
+    model = Compact(num_in_ch=3, num_out_ch=3, num_feat=4, num_conv=1, upscale=2)
+    path = tmp_path_factory.mktemp("upscaler") / "x2.pth"
+    torch.save({"params": {key: torch.zeros_like(value) for key, value in model.state_dict().items()}}, path)
+    return path
+
+
+def repeated(image: Tensor, times: int) -> Tensor:
+    return image.repeat_interleave(times, 1).repeat_interleave(times, 2)
+
+
+def test_a_model_enlarges_by_its_factor(compact: Path) -> None:
+    upscaler = load_upscaler(compact)
+    photo = torch.rand(3, 50, 40)
+    assert upscaler.scale == 2 and torch.allclose(upscaler(photo, (100, 80)), repeated(photo, 2), atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.5, 2, 3, 4])
+def test_lanczos_does_the_rest(compact: Path, scale: float) -> None:
+    coarse = torch.rand(1, 3, 6, 5, generator=torch.Generator().manual_seed(7))
+    photo = F.interpolate(coarse, (60, 50), mode="bicubic")[0].clamp(0, 1)  # smooth
+    size = (round(60 * scale), round(50 * scale))
+    result = load_upscaler(compact)(photo, size)
+    wanted = F.interpolate(photo[None], size, mode="bicubic", antialias=True)[0]
+    assert result.shape == (3, *size) and result.min() >= 0 and result.max() <= 1
+    assert (result - wanted)[:, 8:-8, 8:-8].abs().mean() < 0.02
+
+
+@pytest.mark.parametrize("size", [(TILE + 40, 30), (30, TILE + 40), (1, 1), (TILE, 2 * TILE + 1)])
+def test_tiles_meet_without_a_seam(size: tuple[int, int]) -> None:
+    """A model that looks 24 px around, which is less than the margin, gives the same in tiles and at once."""
+    assert MARGIN >= 24
+
+    def model(image: Tensor) -> Tensor:
+        padded = F.pad(image, (24, 24, 24, 24), mode="replicate")
+        return F.interpolate(F.avg_pool2d(padded, (49, 1), 1)[..., 24:-24], scale_factor=2, mode="nearest")
+
+    model.scale = 2  # pyright: ignore[reportFunctionMemberAccess]  as spandrel's descriptors have it
+    photo = torch.rand(3, *size)
+    wanted = model(photo[None])[0]
+    assert torch.allclose(Upscaler(model)(photo, (2 * size[0], 2 * size[1])), wanted, atol=1e-6)
+
+
+def test_behind_the_faces_is_the_model_s_picture(compact: Path, tiny_passthrough: Network, portrait_face: Face) -> None:
+    photo = torch.rand(3, 300, 300)
+    result = FaceRestorer(tiny_passthrough)(
+        photo, RestoreOptions(scale=2), faces=[portrait_face], background=load_upscaler(compact)
+    )
+    outside = result.mask == 0
+    assert outside.any() and torch.allclose(result.image[:, outside], repeated(photo, 2)[:, outside], atol=1e-6)
+
+
+def test_wrong_files_are_named(tmp_path: Path, compact: Path) -> None:
+    torch.save({"ClassHead.0.conv1x1.weight": torch.zeros(2)}, tmp_path / "detector.pth")
+    with pytest.raises(CheckpointError, match="this is a RetinaFace detector; wanted an upscale model"):
+        load_upscaler(tmp_path / "detector.pth")
+    with pytest.raises(WeightsNotFoundError, match=r"none\.pth: no such file"):
+        load_upscaler(tmp_path / "none.pth")
+    from spandrel.architectures.Compact import Compact
+
+    grey = Compact(num_in_ch=1, num_out_ch=1, num_feat=4, num_conv=1, upscale=2)
+    torch.save(grey.state_dict(), tmp_path / "grey.pth")
+    with pytest.raises(CheckpointError, match="wanted one that enlarges RGB pictures"):
+        load_upscaler(tmp_path / "grey.pth")
+
+
+def test_without_spandrel_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def missing(name: str, *rest: Any) -> Any:
+        if name == "spandrel":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(InvalidOptionError, match=r'pip install "gpen2048\[upscale\]"'):
+        load_upscaler(tmp_path / "x.pth")
