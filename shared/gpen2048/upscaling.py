@@ -57,7 +57,7 @@ def load_upscaler(path: str | Path, *, device: torch.device | str = "cpu") -> Up
     try:
         from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
     except ImportError as error:
-        raise InvalidOptionError('an upscale model needs spandrel: pip install "gpen2048[upscale]"') from error
+        raise InvalidOptionError('an upscale model needs spandrel, which the extra "upscale" brings') from error
     state = read_state_dict(path)
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in state):
@@ -70,4 +70,4 @@ def load_upscaler(path: str | Path, *, device: torch.device | str = "cpu") -> Up
     if not isinstance(model, ImageModelDescriptor) or (model.input_channels, model.output_channels) != (3, 3):
         what = model.architecture.name
         raise CheckpointError(f"{path}: this is a {what} model; wanted one that enlarges RGB pictures")
-    return Upscaler(model.eval())
+    return Upscaler(model.train(False))
