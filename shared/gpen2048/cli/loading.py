@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ..catalogue import entry_for
 from ..checkpoint import load_network
 from ..detection import FaceDetector, load_detector
 from ..devices import PRECISIONS, choose_device, choose_precision
+from ..errors import OutOfMemoryError
 from ..inference import Network
 from ..lbp import LbpDetector
 from ..network import NetworkConfig
@@ -27,6 +29,7 @@ from .weights_fetching import FETCH, agreed, fetch_entry
 
 DEMO_NETWORK = NetworkConfig(2048)
 DEMO_SHARPEN = 3.0
+GIGABYTE = 1e9
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,18 @@ class Equipment:
     described: list[str] = field(default_factory=list[str])
     facts: dict[str, str] = field(default_factory=dict[str, str])
     upscaler: Upscaler | None = None
+
+    @contextmanager
+    def memory_explained(self) -> Generator[None]:
+        """Says what to try when the device runs out of memory."""
+        try:
+            yield
+        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+            needed = self.restorer.network.memory_required() / GIGABYTE
+            raise OutOfMemoryError(
+                f"{self.device} has too little memory; the network alone wants {needed:.1f} GB beside its weights. "
+                "Try --precision fp16, a smaller --scale, or --device cpu"
+            ) from error
 
 
 def add_equipment_flags(parser: argparse.ArgumentParser) -> None:

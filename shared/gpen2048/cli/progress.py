@@ -8,10 +8,14 @@ from typing import Any
 
 
 class FaceBar:
-    """Counts faces on a terminal, with the time left; says nothing when stderr is none, or tqdm is not installed."""
+    """Counts faces, or frames, on a terminal, with the time left.
 
-    def __init__(self, name: str):
+    Says nothing when stderr is none, or tqdm is not installed.
+    """
+
+    def __init__(self, name: str, unit: str = "face"):
         self.name = name
+        self.unit = unit
         self._bar: Any = None
 
     def __enter__(self) -> FaceBar:
@@ -19,7 +23,7 @@ class FaceBar:
             from tqdm import tqdm
         except ImportError:
             return self
-        self._bar = tqdm(total=0, desc=self.name, unit="face", disable=None, leave=False)
+        self._bar = tqdm(total=0, desc=self.name, unit=self.unit, disable=None, leave=False)
         return self
 
     def __exit__(
