@@ -60,9 +60,13 @@ class Film:
 
     def keyframes(self) -> list[int]:
         """The times of the frames from which decoding can begin."""
+        return [time for time, is_key in self.times() if is_key]
+
+    def times(self) -> list[tuple[int, bool]]:
+        """The times of all frames as the file has them, each with whether decoding can begin there; none is decoded."""
         self._reopen()
         packets = self.container.demux(self.stream)
-        return sorted(packet.pts for packet in packets if packet.is_keyframe and packet.pts is not None)
+        return sorted((packet.pts, bool(packet.is_keyframe)) for packet in packets if packet.pts is not None)
 
     def close(self) -> None:
         self.container.close()

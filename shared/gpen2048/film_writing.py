@@ -72,7 +72,7 @@ class FilmWriter:
         self._container.metadata.update(kept)
         self._coding = _storable(self.film.coding, CODECS[self.codec], height, width)
         self._add_video(height, width, kind)
-        self._sound.begin(self._container)
+        self._begin_sound()
 
     def _add_video(self, height: int, width: int, kind: str) -> None:
         options = {} if self.codec == "ffv1" else {"crf": str(self.quality)}
@@ -88,6 +88,9 @@ class FilmWriter:
             setattr(context, name, value)
         if self.codec == "h265" and kind != "matroska":
             context.codec_tag = "hvc1"  # the only one that Apple's players take
+
+    def _begin_sound(self) -> None:
+        self._sound.begin(self._container)
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .alignment import Matrix, crop_face, crop_transform, density, enlarged
 from .compositing import Canvas, box_mask, crop_region, parsed_mask, union
-from .detection import FaceDetector
+from .detection import SMALLEST, FaceDetector
 from .enlarging import Background, enlarge
 from .errors import WeightsNotFoundError
 from .faces import Face
@@ -117,7 +117,9 @@ class FaceRestorer:
     def _find(self, image: Tensor, options: RestoreOptions) -> list[Face]:
         if self.detector is None:
             raise WeightsNotFoundError("no face detector was given and no faces; wanted one of the two")
-        return self.detector(image, options.threshold)
+        if options.min_face <= SMALLEST:
+            return self.detector(image, options.threshold)
+        return self.detector(image, options.threshold, smallest=float(options.min_face))
 
     def _place(
         self, number: int, report: FaceReport, background: Tensor, scale: float, options: RestoreOptions

@@ -9,6 +9,7 @@ import pytest
 import torch
 from gpen2048 import detection, windows
 from gpen2048.detection import FaceDetector
+from gpen2048.halving import Halvings
 from gpen2048.proposals import Proposals
 from gpen2048.retinaface import KINDS, build_network
 from torch import Tensor, nn
@@ -58,6 +59,6 @@ def test_close_ups_need_more_than_a_small_image(
 
     @torch.inference_mode()
     def look() -> None:
-        blind._look_closely(image, proposed, max(detection.CLOSE_UP_SIZES), 0.9)
+        blind._look_closely(Halvings(image), proposed, max(detection.CLOSE_UP_SIZES), 0.9)
 
     assert_peak(blind, (200, 200), peak_bytes_of(look))
