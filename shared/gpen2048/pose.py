@@ -29,6 +29,7 @@ def turn(landmarks: ArrayLike) -> float:
     """
     points = np.asarray(landmarks, np.float64) * [1, -1]
     shape = MEAN_FACE - MEAN_FACE.mean(axis=0)
-    across, up = np.linalg.lstsq(shape, points - points.mean(axis=0), rcond=None)[0].T
+    camera = np.linalg.pinv(shape) @ (points - points.mean(axis=0))  # in least squares
+    across, up = np.asarray(camera, np.float64).T
     towards_viewer = np.cross(across, up)  # in the face's own coordinates
     return math.degrees(math.atan2(abs(float(towards_viewer[0])), abs(float(towards_viewer[2]))))
