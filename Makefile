@@ -10,7 +10,7 @@ PYTHON313 ?= $(shell for p in python3.13 $$HOME/.pyenv/versions/3.13.*/bin/pytho
 
 DEMO_PHOTO := tests/data/solvay-1927.png
 
-.PHONY: demo test check test-matrix test-floor test-ceiling benchmark clean
+.PHONY: demo test fuzz check test-matrix test-floor test-ceiling benchmark benchmark-page clean
 
 demo: .venv/ready
 	.venv/bin/gpen2048 restore $(DEMO_PHOTO) -o demo/restored.png --scale 2 --demo \
@@ -19,6 +19,10 @@ demo: .venv/ready
 
 test: .venv/ready
 	.venv/bin/python -m pytest -q
+
+# Thousands of damaged weight files, for at most ten minutes.
+fuzz: .venv/ready
+	OMP_NUM_THREADS=1 .venv/bin/python tests/fuzz/fuzz.py --minutes 9
 
 check: .venv/ready
 	.venv/bin/ruff check .
@@ -33,9 +37,17 @@ test-floor: .venv-floor/ready
 test-ceiling: .venv-ceiling/ready
 	.venv-ceiling/bin/python -m pytest -q
 
+# DETECTOR=FILE names the RetinaFace weights, else they are looked for in weights/.
 benchmark: .venv/ready
 	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[benchmark]"
 	.venv/bin/python benchmarks/network.py
+	.venv/bin/python benchmarks/pipeline.py $(if $(DETECTOR),--detector $(DETECTOR))
+	.venv/bin/python benchmarks/growth.py $(if $(DETECTOR),--detector $(DETECTOR))
+	$(MAKE) benchmark-page
+
+benchmark-page: .venv/ready
+	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[benchmark]"
+	.venv/bin/python benchmarks/page.py
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv

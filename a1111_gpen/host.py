@@ -25,6 +25,8 @@ __all__ = [
     "scripts_postprocessing",
     "shared",
     "short_hash",
+    "show_progress",
+    "tell",
     "ui_components",
     "weight_folders",
 ]
@@ -54,9 +56,19 @@ class Watch:
         shared.state.textinfo = self._before
 
     def __call__(self, done: int, total: int, what: str) -> None:
-        if shared.state.interrupted or shared.state.skipped:
-            raise Stopped
-        shared.state.textinfo = f"GPEN face {min(done + 1, total)}/{total}" if total else f"GPEN: {what}"
+        show_progress(f"GPEN face {min(done + 1, total)}/{total}" if total else f"GPEN: {what}")
+
+
+def show_progress(text: str) -> None:
+    """Puts `text` into the host's progress line; raises Stopped when the user wants out."""
+    if shared.state.interrupted or shared.state.skipped:
+        raise Stopped
+    shared.state.textinfo = text
+
+
+def tell(text: str) -> None:
+    """A line in the console, which is where the host's users look for what it does."""
+    print(f"GPEN-2048: {text}")
 
 
 def option(key: str, default: Any = None) -> Any:

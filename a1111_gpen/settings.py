@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from ..shared.gpen2048 import OptionInfo, RestoreOptions
-from . import controls, device, host, weights
+from . import controls, device, fetching, host, weights
 
 SECTION = ("gpen2048", "GPEN-2048")
 PLACE = "Settings > GPEN-2048"
@@ -40,6 +40,7 @@ def add_section() -> None:
     precisions = {"choices": list(device.PRECISIONS)}
     _add("gpen_precision", "automatic", "Precision", gr.Radio, precisions, "fp16 needs half the memory of fp32")
     _add("gpen_unload", False, "Forget the GPEN networks after each picture", help="frees RAM too; loading takes time")
+    _add(fetching.SETTING, False, fetching.TITLE, help="0.3 GB; mind the licence of the weights, see weights/README.md")
     most = {"minimum": 1, "maximum": 178, "step": 1}
     _add("gpen_api_megapixels", MEGAPIXELS_IN, "Largest picture the GPEN API takes, in megapixels", gr.Slider, most)
 

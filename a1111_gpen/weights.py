@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..shared.gpen2048 import WeightsNotFoundError
 from . import host
+from .fetching import fetch_missing, where_from
 
 AUTOMATIC = "Automatic"
 MAIN_SIZE = 2048
@@ -47,7 +48,9 @@ def find_network(name: str = AUTOMATIC, size: int = MAIN_SIZE) -> Path:
     for path in known.values():
         if _size(path) == size:
             return path
-    raise WeightsNotFoundError(f"no GPEN network of {size} px in {folder}: put GPEN-BFR-{size}.pth there")
+    wanted = f"GPEN-BFR-{size}"
+    missing = f"no GPEN network of {size} px in {folder}: put {wanted}.pth there{where_from(wanted)}"
+    return _fetched(wanted, missing)
 
 
 def find_detector(name: str = AUTOMATIC) -> Path:
@@ -58,7 +61,8 @@ def find_detector(name: str = AUTOMATIC) -> Path:
     if name and name != AUTOMATIC:
         raise WeightsNotFoundError(f"no face detector {name} in {_places()}")
     if not known:
-        raise WeightsNotFoundError(f"no face detector in {_places()}: put detection_Resnet50_Final.pth there")
+        wanted = "detection_Resnet50_Final"
+        return _fetched(wanted, f"no face detector in {_places()}: put {wanted}.pth there{where_from(wanted)}")
     return next(iter(known.values()))
 
 
@@ -66,7 +70,16 @@ def find_parser() -> Path:
     """ParseNet's file; WeightsNotFoundError says what to put where."""
     for path in _matching(PARSER):
         return path
-    raise WeightsNotFoundError(f"mask 'parse' needs ParseNet, not in {_places()}: put parsing_parsenet.pth there")
+    missing = f"mask 'parse' needs ParseNet, not in {_places()}: put parsing_parsenet.pth there"
+    return _fetched("parsing_parsenet", missing + where_from("parsing_parsenet"))
+
+
+def _fetched(name: str, missing: str) -> Path:
+    """The file, downloaded if the user agreed to that; else WeightsNotFoundError with the text `missing`."""
+    path = fetch_missing(name)
+    if path is None:
+        raise WeightsNotFoundError(missing)
+    return path
 
 
 def _files(folder: Path) -> list[Path]:

@@ -17,11 +17,14 @@ def network_bytes(model: GpenModel, faces: int) -> int:
     return model.network.memory_required(faces, model.patcher.load_device) + crops
 
 
-def faces_at_once(model: GpenModel, wanted: int = MOST_AT_ONCE) -> int:
-    """How many of `wanted` faces fit easily; 1 on the CPU, where a batch gains nothing."""
+def faces_at_once(model: GpenModel, wanted: int = MOST_AT_ONCE, *, held: int = 0) -> int:
+    """How many of `wanted` faces fit easily, with `held` bytes for the picture of each.
+
+    1 on the CPU, where four at once save a twentieth of the network's time (512 px) for three times its memory.
+    """
     device = model.patcher.load_device
     if mm.is_device_cpu(device):
         return 1
     free = mm.get_free_memory(device) * SHARE
-    fitting = [faces for faces in range(2, min(wanted, MOST_AT_ONCE) + 1) if network_bytes(model, faces) <= free]
-    return max(fitting, default=1)
+    possible = range(2, min(wanted, MOST_AT_ONCE) + 1)
+    return max((faces for faces in possible if network_bytes(model, faces) + held * faces <= free), default=1)

@@ -6,18 +6,19 @@ from torch import Tensor
 
 from .boxes import Box, bounding_boxes, box_mask, numbered
 from .frames import Batch, Frames
-from .host import FaceProgress, interruptible, loaded
+from .host import interruptible, loaded
 from .model import GpenModel
-from .restoring import DETECTOR_BYTES
+from .progress import FaceProgress
 
 
 def detect(model: GpenModel, frames: Frames, threshold: float) -> tuple[list[list[Box]], Tensor, Tensor]:
     """The boxes of each frame, frames with numbered boxes (B, H, W, 3), and the boxes' insides (B, H, W)."""
     detector = model.require_detector()
     progress = FaceProgress(len(frames))
+    memory = detector.memory_required(*frames.size) + frames.pixels_bytes
     boxes: list[list[Box]] = []
     previews, masks = Batch(len(frames)), Batch(len(frames))
-    with loaded([model.others["detector"]], DETECTOR_BYTES) as device, interruptible(detector.network):
+    with loaded([model.others["detector"]], memory) as device, interruptible(detector.network):
         for number in range(len(frames)):
             progress.frame(number)
             pixels = frames.picture(number, device).pixels

@@ -7,6 +7,7 @@ from pathlib import Path
 import folder_paths
 
 from ..shared.gpen2048 import WeightsNotFoundError
+from ..shared.gpen2048.catalogue import entry_for, find_entry
 
 # Keys and folders that facerestore_cf and ReActor use too, so that one download serves all.
 NETWORKS = "facerestore_models"
@@ -18,13 +19,6 @@ NO_DETECTOR = "none"
 DETECTOR_NAMES = ("detection_", "retinaface")
 PARSER_NAMES = ("parsing_parsenet", "parsenet-latest")
 OTHER_NAMES = (*DETECTOR_NAMES, *PARSER_NAMES, "parsing_", "gfpgan", "codeformer", "restoreformer", "yolov5")
-
-NETWORK_SOURCE = (
-    "pytorch_model-2048.pt of https://www.modelscope.cn/models/iic/cv_gpen_image-portrait-enhancement-hires, "
-    "saved as GPEN-BFR-2048.pt"
-)
-DETECTOR_SOURCE = "https://github.com/xinntao/facexlib/releases/download/v0.1.0/detection_Resnet50_Final.pth"
-PARSER_SOURCE = "https://github.com/xinntao/facexlib/releases/download/v0.2.2/parsing_parsenet.pth"
 
 
 def register() -> None:
@@ -60,7 +54,7 @@ def require_network(name: str) -> Path:
     """The path of a network; WeightsNotFoundError says what to fetch and where to put it."""
     path = _find(name, (NETWORKS,))
     if path is None:
-        raise WeightsNotFoundError(_missing("GPEN network", name, NETWORKS, NETWORK_SOURCE))
+        raise WeightsNotFoundError(_missing("GPEN network", name, NETWORKS, "GPEN-BFR-2048"))
     return path
 
 
@@ -68,7 +62,7 @@ def require_detector(name: str) -> Path:
     """As `require_network`, for a detector."""
     path = _find(name)
     if path is None:
-        raise WeightsNotFoundError(_missing("face detector", name, DETECTORS, DETECTOR_SOURCE))
+        raise WeightsNotFoundError(_missing("face detector", name, DETECTORS, "RetinaFace-R50"))
     return path
 
 
@@ -76,19 +70,25 @@ def require_parser() -> Path:
     """As `require_network`, for ParseNet."""
     path = parser_file()
     if path is None:
-        raise WeightsNotFoundError(_missing("face parser", "parsing_parsenet.pth", DETECTORS, PARSER_SOURCE))
+        raise WeightsNotFoundError(_missing("face parser", "parsing_parsenet.pth", DETECTORS, "ParseNet"))
     return path
 
 
 def no_detector() -> str:
     """What to tell someone who needs a detector and has chosen none."""
-    return _missing("face detector", NO_DETECTOR, DETECTORS, DETECTOR_SOURCE)
+    return _missing("face detector", NO_DETECTOR, DETECTORS, "RetinaFace-R50")
 
 
-def _missing(what: str, name: str, key: str, source: str) -> str:
+def _missing(what: str, name: str, key: str, usual: str) -> str:
+    """Names file, link and folder: of the file asked for if it is a known one, else of the `usual` one."""
     register()
+    entry = find_entry(name) or entry_for(usual)
     folders = " or ".join(folder_paths.get_folder_paths(key))
-    return f"There is no {what} {name!r}. Fetch {source}, put it into {folders}, press R, and choose it in Load GPEN."
+    link = entry.sources[0]
+    return (
+        f"There is no {what} {name!r}. Fetch {entry.file} from {link} (saved under that name), put it into {folders}, "
+        "press R, and choose it in Load GPEN."
+    )
 
 
 def _files(key: str) -> list[str]:

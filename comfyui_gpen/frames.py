@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import comfy.model_management as mm
 import torch
 from torch import Tensor
 
-from ..shared.gpen2048 import Picture, UnsupportedImageError
+from ..shared.gpen2048 import GpenError, Picture, UnsupportedImageError
 from .host import intermediate_dtype
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,38 @@ class Frames:
         """Height and width in pixels."""
         return self.image.shape[1], self.image.shape[2]
 
+    @property
+    def pixels_bytes(self) -> int:
+        """Bytes of one frame as float32 RGB."""
+        return self.size[0] * self.size[1] * 3 * 4
+
     def picture(self, number: int, device: torch.device) -> Picture:
         """Frame `number` as (3, H, W) float32 RGB on `device`, alpha apart."""
         frame = self.image[number].to(device).float().movedim(-1, 0)
         colours = frame[:3] if len(frame) >= 3 else frame[:1].expand(3, -1, -1)
         return Picture(colours.contiguous(), frame[3] if len(frame) == 4 else None)
+
+    def image_with(self, number: int, pixels: Tensor) -> Tensor:
+        """(H', W', C) showing `pixels` (3, H', W'), with the alpha of frame `number` when there is one."""
+        picture = self.picture(number, pixels.device).with_pixels(pixels)
+        alpha = () if picture.alpha is None else (picture.alpha[None],)
+        return torch.cat((pixels, *alpha)).movedim(0, -1)
+
+    @contextmanager
+    def blamed(self, latest: Callable[[], int]) -> Generator[None]:
+        """Errors tell the frame that `latest` gives; those that the host must know by their type, in the log only."""
+        try:
+            yield
+        except (GpenError, ValueError) as error:
+            kind = type(error) if isinstance(error, GpenError) else ValueError
+            raise kind(f"{self._name(latest())}{error}") from error
+        except Exception as error:
+            if not isinstance(error, mm.InterruptProcessingException):
+                log.warning("GPEN: %sthe work stopped", self._name(latest()))
+            raise
+
+    def _name(self, number: int) -> str:
+        return f"frame {number} of {len(self)} (the first is 0): " if len(self) > 1 else ""
 
 
 class Batch:
@@ -58,12 +90,6 @@ class Batch:
         if self._frames is None:
             raise ValueError("no frame was put into the batch")
         return self._frames
-
-
-def as_image(picture: Picture) -> Tensor:
-    """(H, W, C) of a picture, with alpha when there is one."""
-    alpha = () if picture.alpha is None else (picture.alpha[None].to(picture.pixels),)
-    return torch.cat((picture.pixels, *alpha)).movedim(0, -1)
 
 
 def crop_image(crop: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Manners in ComfyUI: memory asked for once, interrupts obeyed at every stage, progress shown."""
+"""Manners in ComfyUI: memory asked for once, interrupts obeyed at every stage."""
 
 from __future__ import annotations
 
@@ -9,15 +9,9 @@ from itertools import chain
 import comfy.model_management as mm
 import torch
 from comfy.model_patcher import ModelPatcher
-from comfy.utils import ProgressBar
-from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from ..shared.gpen2048 import Network
-
-UNITS = 1000  # of the progress bar per frame
-STAGES = 22  # of one face, about: the network's levels down and up, the crop and the paste
-PREVIEW = 512  # px
 
 
 def stop_if_interrupted() -> None:
@@ -72,40 +66,3 @@ def intermediate_dtype() -> torch.dtype:
     """What ComfyUI wants images between nodes to be."""
     known = getattr(mm, "intermediate_dtype", None)
     return known() if known is not None else torch.float32
-
-
-class FaceProgress:
-    """One bar over all frames. Call `frame` before each, and give the restorer `tell`."""
-
-    def __init__(self, frames: int):
-        self._bar = ProgressBar(frames * UNITS)
-        self._frame = 0
-        self._value = 0
-        self._face = -1
-        self._stage = 0
-        self._crop: Tensor | None = None
-
-    def frame(self, number: int) -> None:
-        stop_if_interrupted()
-        self._frame, self._face = number, -1
-        self._bar.update_absolute(number * UNITS)
-
-    def show(self, crop: Tensor) -> None:
-        """Keeps a small copy of a restored crop (3, S, S) in [0, 1] for the next step's preview."""
-        small = nn.functional.interpolate(crop[None].float(), size=(PREVIEW, PREVIEW), mode="bilinear", antialias=True)
-        self._crop = small[0].clamp(0, 1).mul(255).byte().permute(1, 2, 0).cpu()
-
-    def tell(self, done: int, total: int, what: str) -> None:
-        """The restorer's on_progress: obeys interrupts, moves the bar, shows the last restored crop."""
-        stop_if_interrupted()
-        self._stage = self._stage + 1 if done == self._face else 0
-        self._face = done
-        if total:
-            faces = min(total, done + min(self._stage, STAGES - 1) / STAGES)
-            # Of faces that are restored together the last one's crop comes before the first one's paste.
-            self._value = max(self._value, int((self._frame + faces / total) * UNITS))
-            self._bar.update_absolute(self._value, preview=self._preview())
-
-    def _preview(self) -> tuple[str, Image.Image, int] | None:
-        crop, self._crop = self._crop, None
-        return None if crop is None else ("JPEG", Image.fromarray(crop.numpy()), PREVIEW)

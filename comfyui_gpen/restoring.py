@@ -1,7 +1,8 @@
-"""A batch of frames through the restorer: one at a time, so that memory does not grow with their number."""
+"""A batch of frames through the restorer, a few at a time, so that memory does not grow with their number."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,19 +11,21 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ..shared.gpen2048 import FaceRestorer, RestoreOptions
+from ..shared.gpen2048 import Face, FaceRestorer, Request, Restoration, RestoreOptions, restore_sequence
 from .batching import faces_at_once, network_bytes
 from .choosing import Choice, Chosen
-from .frames import Batch, Frames, as_image, crop_image
-from .host import FaceProgress, interruptible, loaded, stop_if_interrupted
+from .frames import Batch, Frames, crop_image
+from .host import interruptible, loaded, stop_if_interrupted
 from .model import GpenModel
+from .progress import FaceProgress, stages_of_face
 from .reporting import frame_report, report_text
 from .sparing import SparingNetwork
 from .upscaling import ModelBackground
 
 # Per output pixel in float32: picture, background, change, result and masks, with the temporaries of their blending.
 CANVAS_BYTES = 24 * 4
-DETECTOR_BYTES = 640 << 20  # RetinaFace with ResNet-50 on its largest tile, in float32
+FRAMES_AHEAD = 14  # that restore_sequence looks at before it restores one
+WAITING_BYTES = 11 * 4  # of a frame that waits for the others in its batch: photo, background, change and masks
 
 
 @dataclass
@@ -37,17 +40,22 @@ class Restored:
 
 @dataclass
 class Restoring:
-    """One execution: `model` with `options` over `frames`, on the faces of `choice`."""
+    """One execution: `model` with `options` over `frames`, on the faces of `choice`.
+
+    `sequence`: the frames are consecutive ones of a film.
+    """
 
     model: GpenModel
     options: RestoreOptions
     frames: Frames
     choice: Choice
     background: ModelBackground | None = None
+    sequence: bool = False
 
     def __post_init__(self) -> None:
-        self._progress = FaceProgress(len(self.frames))
+        self._progress = FaceProgress(len(self.frames), stages_of_face(self.model.network.config))
         self._images, self._masks = Batch(len(self.frames)), Batch(len(self.frames))
+        self._chosen: dict[int, Chosen] = {}  # of the frames not done yet
         self._crops: list[Tensor] = []
         self._reports: list[dict[str, Any]] = []
 
@@ -55,11 +63,10 @@ class Restoring:
         """Restores all frames. Whatever the host raises to interrupt passes through."""
         with ExitStack() as stack:
             restorer, device = self._prepare(stack)
-            known, scale = self._look_ahead(restorer, device)
-            for number in range(len(self.frames)):
-                self._progress.frame(number)
-                self._restore(number, restorer, device, known.get(number), scale)
-        self._progress.frame(len(self.frames))
+            stack.enter_context(self.frames.blamed(lambda: self._progress.latest))
+            self._progress.frame(0)
+            for number, result in enumerate(self._results(restorer, device)):
+                self._keep(number, result)
         report = report_text(self.model, self.options, self._reports)
         return Restored(self._images.frames, self._masks.frames, self._crops, report)
 
@@ -68,7 +75,7 @@ class Restoring:
         parser = self.model.require_parser() if self.options.needs_parser else None
         detector = self.model.require_detector() if self.choice.needs_detector else None
         patchers = self._patchers()
-        at_once = faces_at_once(self.model)
+        at_once = faces_at_once(self.model, held=self._waiting_bytes)
         device = stack.enter_context(loaded(patchers, self._memory_required(at_once)))
         network = stack.enter_context(SparingNetwork(self.model, self._progress.show, patchers[1:]))
         if self.background is not None:
@@ -82,44 +89,81 @@ class Restoring:
         return [self.model.patcher, *others, *(self.background.patchers if self.background else [])]
 
     def _memory_required(self, faces: int) -> int:
-        """Bytes for the most demanding step, with `faces` at once, and for the photo that is there in all of them."""
+        """Bytes for the most demanding step with `faces` at once, and for the frames that are there in all of them."""
+        steps = [network_bytes(self.model, faces)]
+        if self.choice.needs_detector:
+            steps.append(self.model.require_detector().memory_required(*self.frames.size))
+        if self.background is not None:
+            steps.append(self.background.memory_required())
+        ahead = FRAMES_AHEAD * self.frames.pixels_bytes if self.sequence else 0
+        return max(steps) + CANVAS_BYTES * self._output_pixels + self._waiting_bytes * (faces - 1) + ahead
+
+    @property
+    def _waiting_bytes(self) -> int:
+        """What each further face at once may hold: a frame of its own."""
+        return WAITING_BYTES * self._output_pixels if len(self.frames) > 1 else 0
+
+    @property
+    def _output_pixels(self) -> int:
         height, width = self.frames.size
         scale = self.options.max_scale if self.options.scale == "auto" else int(self.options.scale)
-        steps = [network_bytes(self.model, faces)]
-        steps += [DETECTOR_BYTES] if self.choice.needs_detector else []
-        steps += [self.background.memory_required()] if self.background else []
-        return max(steps) + round(CANVAS_BYTES * height * width * scale**2)
+        return round(height * width * scale**2)
 
-    def _look_ahead(self, restorer: FaceRestorer, device: torch.device) -> tuple[dict[int, Chosen], float | None]:
-        """Faces and scale of the whole batch where they are needed first: its frames share one size, even at "auto"."""
+    def _results(self, restorer: FaceRestorer, device: torch.device) -> Iterator[Restoration]:
+        if not self.sequence:
+            return restorer.each(self._requests(restorer, device, self._look_ahead(restorer, device)))
+        return restore_sequence(
+            (self.frames.picture(number, device).pixels for number in range(len(self.frames))),
+            restorer,
+            self.options,
+            faces=self._faces(restorer, device) if self.choice.is_made else None,
+            background=self.background,
+            total=len(self.frames),
+            on_progress=self._progress.of_sequence,
+        )
+
+    def _faces(self, restorer: FaceRestorer, device: torch.device) -> Iterator[list[Face]]:
+        for number in range(len(self.frames)):
+            self._chosen[number] = self._choose(number, self.frames.picture(number, device).pixels, restorer)
+            yield self._chosen[number].faces
+
+    def _look_ahead(self, restorer: FaceRestorer, device: torch.device) -> float | None:
+        """The scale of the whole batch where its faces decide, since its frames share one size: finds all faces."""
         if self.options.scale != "auto" or len(self.frames) == 1:
-            return {}, None
-        known: dict[int, Chosen] = {}
+            return None
         scale = 1.0
         for number in range(len(self.frames)):
             stop_if_interrupted()
             pixels = self.frames.picture(number, device).pixels
-            known[number] = self._choose(number, pixels, restorer)
-            scale = max(scale, restorer.output_scale(pixels, known[number].faces, self.options))
-        return known, scale
+            self._chosen[number] = self._choose(number, pixels, restorer)
+            scale = max(scale, restorer.output_scale(pixels, self._chosen[number].faces, self.options))
+        return scale
+
+    def _requests(self, restorer: FaceRestorer, device: torch.device, scale: float | None) -> Iterator[Request]:
+        """One for each frame, made when the restorer is ready for it."""
+        for number in range(len(self.frames)):
+            pixels = self.frames.picture(number, device).pixels
+            on_progress = self._progress.of_frame(number)
+            stop_if_interrupted()
+            if number not in self._chosen:
+                self._chosen[number] = self._choose(number, pixels, restorer)
+            options = replace(self.options, max_crops=self._crops_wanted())
+            faces = self._chosen[number].faces
+            yield Request(pixels, options, faces, scale, self.background, on_progress)
 
     def _choose(self, number: int, pixels: Tensor, restorer: FaceRestorer) -> Chosen:
+        self._progress.latest = number
         return self.choice.of_frame(number, pixels, restorer.detector, self.options.threshold)
 
-    def _restore(
-        self, number: int, restorer: FaceRestorer, device: torch.device, chosen: Chosen | None, scale: float | None
-    ) -> None:
-        picture = self.frames.picture(number, device)
-        chosen = chosen or self._choose(number, picture.pixels, restorer)
-        result = restorer(
-            picture.pixels,
-            replace(self.options, max_crops=max(0, self.options.max_crops - len(self._crops))),
-            faces=chosen.faces,
-            scale=scale,
-            background=self.background,
-            on_progress=self._progress.tell,
-        )
-        self._images.put(number, as_image(picture.with_pixels(result.image)))
+    def _crops_wanted(self) -> int:
+        return self.options.max_crops - len(self._crops)
+
+    def _keep(self, number: int, result: Restoration) -> None:
+        """Frames that were under way together may have kept more crops than are wanted in all."""
+        self._images.put(number, self.frames.image_with(number, result.image))
         self._masks.put(number, result.mask)
-        self._crops += [crop_image(after) for _, after in result.crops]
-        self._reports.append(frame_report(number, result.scale, result.faces, chosen.refused))
+        self._crops += [crop_image(after) for _, after in result.crops[: self._crops_wanted()]]
+        chosen = self._chosen.pop(number, None)
+        refused = chosen.refused if chosen else []
+        self._reports.append(frame_report(number, result.scale, result.faces, refused))
+        self._progress.frame(number + 1)

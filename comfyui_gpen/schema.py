@@ -12,6 +12,7 @@ from ..shared.gpen2048 import OptionInfo, RestoreOptions, describe_options
 GpenModelType = io.Custom("GPEN_MODEL")
 BoundingBoxType = io.Custom("BOUNDING_BOX")  # ComfyUI's own has a class only in newer versions
 CATEGORY = "image/face restoration"
+PHOTOS = "Photos or frames; a batch of any length."
 
 # A widget's id where it would be that of another input.
 RENAMED = {"mask": "mask_kind"}
@@ -58,6 +59,14 @@ def _widget(info: OptionInfo) -> Any:
 def mark_advanced(widget: Any) -> None:
     """Hides a widget behind "advanced inputs" where ComfyUI has them; older versions pass over the unknown key."""
     widget.extra_dict = {**widget.extra_dict, "advanced": True}
+
+
+def image_input(tooltip: str) -> Any:
+    return io.Image.Input("image", tooltip=tooltip)
+
+
+def model_input(tooltip: str = "From Load GPEN.") -> Any:
+    return GpenModelType.Input("gpen_model", tooltip=tooltip)
 
 
 def boxes_input(name: str, tooltip: str) -> Any:

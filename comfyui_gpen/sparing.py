@@ -21,8 +21,8 @@ class SparingNetwork:
     """Stands in for `model.network` during one operation; use in a with statement.
 
     Out of memory it goes on with smaller batches, then with less memory per face, then in half precision, and says so
-    in the log and in `last_note`; only then does the error reach ComfyUI. `on_result` gets every restored crop;
-    `companions` are the other models in use, which must not be evicted.
+    in the log and in `last_note`; only then does the error reach ComfyUI. `on_result` gets the last crop of each batch,
+    in [0, 1]; `companions` are the other models in use, which must not be evicted.
     """
 
     def __init__(self, model: GpenModel, on_result: Callable[[Tensor], None], companions: Sequence[ModelPatcher] = ()):
@@ -61,8 +61,7 @@ class SparingNetwork:
                 raise
         else:
             self.last_note = "; ".join(note for note in (*self._notes, self._network.last_note) if note)
-            for crop in result:
-                self._on_result(crop / 2 + 0.5)
+            self._on_result(result[-1] / 2 + 0.5)
             return result
         self._give_way(len(crops))  # outside the except block, whose traceback keeps tensors alive
         return None

@@ -16,6 +16,7 @@ from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
 from gpen2048.passthrough import passthrough_state_dict
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 TESTS = Path(__file__).parent
 TINY = NetworkConfig(64, 1, 0.25)  # the smallest network wide enough to carry RGB
@@ -84,3 +85,21 @@ def passthrough_2048() -> Network:
     """A network of the released size that returns its input."""
     config = NetworkConfig(2048)
     return Network.from_state_dict(config, passthrough_state_dict(config))
+
+
+@pytest.fixture
+def peak_bytes_of() -> Callable[[Callable[[], object]], int]:
+    """Bytes that PyTorch's CPU allocator handed out during a call and did not get back yet, at most."""
+
+    def measure(work: Callable[[], object]) -> int:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+            work()
+        events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
+        clock = "start_ns" if hasattr(events[0], "start_ns") else "start_us"
+        live = peak = 0
+        for event in sorted(events, key=lambda event: getattr(event, clock)()):
+            live += event.nbytes()
+            peak = max(peak, live)
+        return peak
+
+    return measure

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
         GpenError,
         InvalidOptionError,
         OutOfMemoryError,
+        UnsupportedFilmError,
         UnsupportedImageError,
         WeightsNotFoundError,
     )
     from .faces import Face
+    from .film_restoring import restore_film
     from .images import Picture, read_image, write_image
     from .inference import Network
     from .network import NetworkConfig
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from .parsing import FaceParser, load_parser
     from .restoration import FaceReport, Restoration
     from .restorer import FaceRestorer
+    from .sequence import restore_sequence
     from .task import Request
     from .upscaling import load_upscaler
 
@@ -45,10 +48,12 @@ _HOMES = {
         "GpenError",
         "InvalidOptionError",
         "OutOfMemoryError",
+        "UnsupportedFilmError",
         "UnsupportedImageError",
         "WeightsNotFoundError",
     ),
     "faces": ("Face",),
+    "film_restoring": ("restore_film",),
     "images": ("Picture", "read_image", "write_image"),
     "inference": ("Network",),
     "network": ("NetworkConfig",),
@@ -56,6 +61,7 @@ _HOMES = {
     "parsing": ("FaceParser", "load_parser"),
     "restoration": ("FaceReport", "Restoration"),
     "restorer": ("FaceRestorer",),
+    "sequence": ("restore_sequence",),
     "task": ("Request",),
     "upscaling": ("load_upscaler",),
 }
@@ -79,6 +85,7 @@ __all__ = [
     "Request",
     "Restoration",
     "RestoreOptions",
+    "UnsupportedFilmError",
     "UnsupportedImageError",
     "WeightsNotFoundError",
     "crop_transform",
@@ -89,6 +96,8 @@ __all__ = [
     "load_parser",
     "load_upscaler",
     "read_image",
+    "restore_film",
+    "restore_sequence",
     "write_image",
 ]
 

@@ -19,9 +19,10 @@ from torch import Tensor
 from .amx_room import LINE, RECOMPUTED_ROWS, group_size, grow_bytes, shrink_bytes
 from .amx_weights import halves, pack_convolution, pack_transposed
 from .layers import Convolution
-from .levels import Feature, Levels, Recomputed, Stored
+from .levels import Feature, Levels, Stored
 from .network import NetworkConfig
 from .numba_passes import FIR_SCALE, flat, thread_pool
+from .passes import Passes
 from .styles import DecoderLevel
 from .workspace import Workspace
 
@@ -46,14 +47,11 @@ class TileLevels:
         self._others = others
 
     @property
-    def is_plain(self) -> bool:
-        return False
+    def passes(self) -> Passes:
+        return self._others.passes
 
     def tile_threads(self, config: NetworkConfig) -> int:
         return torch.get_num_threads()
-
-    def store(self, first: Recomputed, out: Tensor, workspace: Workspace) -> Stored:
-        return self._others.store(first, out, workspace)
 
     def shrink(self, feature: Feature, layer: Convolution, out: Tensor, workspace: Workspace) -> Stored:
         config, size = workspace.schedule.config, out.shape[2]

@@ -123,14 +123,15 @@ def _trial(passes: Passes, device: torch.device, dtype: torch.dtype) -> list[Ten
     """What the passes make of a small image of waves."""
     feature, wide, tall = (_waves(shape, device, dtype) for shape in ((1, 16, 4, 8), (1, 16, 4, 9), (1, 32, 4, 8)))
     constants = _waves((1, 6, 16, 1), device, torch.float32)[..., 0].contiguous()
-    blurred, joined, painted, activated = wide.clone(), tall.clone(), tall.clone(), feature.clone()
+    blurred, joined, painted, activated, coloured = (x.clone() for x in (wide, tall, tall, feature, feature))
     below, image = (_waves((1, 3, *size), device, torch.float32) for size in ((4, 4), (4, 8)))
     rgb = (_waves((1, 3, 32, 1), device, torch.float32)[..., 0].contiguous(), constants[0, 0, :3])
     passes.blur(feature, -2, blurred)
     passes.activate(feature.clone(), activated)
+    passes.colour(image.clone(), _waves((16, 3, 1, 1), device, dtype), constants[0, 1], coloured)
     passes.join(wide.clone(), -1, feature, constants, joined)
     passes.paint(feature.clone(), feature, constants, rgb, below, 2, image, painted)
-    return [blurred, activated, joined, painted, image]
+    return [blurred, activated, coloured, joined, painted, image]
 
 
 def _waves(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -15,6 +15,8 @@ from .resampling import shift_origin, warp
 
 INSET = 0.02  # of the crop: outermost rim that is never shown, where a network sees too little around
 
+STRIP = 128  # rows done at once: what lies between two steps stays in the processor's cache
+
 
 @dataclass(frozen=True)
 class Region:
@@ -33,6 +35,11 @@ class Region:
     def of(self, image: Tensor) -> Tensor:
         """The view of `image` (…, H, W) inside this region."""
         return image[..., self.top : self.bottom, self.left : self.right]
+
+    def strips(self, rows: int) -> list[Region]:
+        """The region in strips of at most `rows` rows."""
+        tops = range(self.top, self.bottom, rows)
+        return [Region(self.left, top, self.right, min(top + rows, self.bottom)) for top in tops]
 
     def within(self, outer: Region) -> Region:
         """The same rectangle counted from `outer`'s corner."""
@@ -87,10 +94,10 @@ def _ramp(position: Tensor, feather: float) -> Tensor:
 
 def _crop_position(matrix: Matrix, crop_size: int, region: Region, device: torch.device) -> tuple[Tensor, Tensor]:
     """Where in the crop each pixel of `region` lies: x and y (h, w), 0 and 1 at the crop's outer edges."""
-    rows = torch.arange(region.top, region.bottom, device=device, dtype=torch.float64)[:, None]
-    columns = torch.arange(region.left, region.right, device=device, dtype=torch.float64)
+    rows = torch.arange(region.top, region.bottom, device=device, dtype=torch.float32)[:, None]
+    columns = torch.arange(region.left, region.right, device=device, dtype=torch.float32)
     (a, b, tx), (c, d, ty) = ((matrix + [[0, 0, 0.5], [0, 0, 0.5]]) / crop_size).tolist()
-    return (a * columns + (b * rows + tx)).float(), (c * columns + (d * rows + ty)).float()
+    return a * columns + (b * rows + tx), c * columns + (d * rows + ty)
 
 
 class Canvas:
@@ -115,10 +122,17 @@ class Canvas:
             return
         to_region = shift_origin(to_crop, (region.left, region.top))
         restored = warp(crop, to_region, region.size).clamp_(0, 1)
-        u, v = _crop_position(to_crop, crop.shape[-1], region, mask.device)
-        weight = mask * (torch.sin(math.pi * u) * torch.sin(math.pi * v)).clamp_(min=1e-3).pow_(4)
+        for part in region.strips(STRIP):
+            rows = part.within(region)
+            self._lay(rows.of(restored), to_crop, crop.shape[-1], rows.of(mask), part, strength)
+
+    def _lay(
+        self, restored: Tensor, to_crop: Matrix, crop_size: int, mask: Tensor, region: Region, strength: float
+    ) -> None:
+        u, v = _crop_position(to_crop, crop_size, region, mask.device)
+        weight = u.mul_(math.pi).sin_().mul_(v.mul_(math.pi).sin_()).clamp_(min=1e-3).square_().square_().mul_(mask)
         inner = region.within(self.region)
-        inner.of(self._change).add_((restored - region.of(self.background)) * (strength * weight))
+        inner.of(self._change).addcmul_(restored - region.of(self.background), weight, value=strength)
         inner.of(self._weight).add_(weight)
         torch.maximum(inner.of(self._mask), mask, out=inner.of(self._mask))
 
@@ -126,9 +140,11 @@ class Canvas:
         """The picture (3, H, W) and the mask (H, W) in [0, 1]; where the mask is 0 the background's own bits."""
         picture = self.background.clone()
         mask = picture.new_zeros(picture.shape[-2:])
-        inside = self.region.of(picture)
-        share = self._mask / self._weight.clamp(min=torch.finfo(torch.float32).tiny)
-        blended = (inside + self._change * share).clamp_(0, 1)
-        inside.copy_(torch.where(self._mask > 0, blended, inside))
+        for part in self.region.strips(STRIP):
+            rows = part.within(self.region)
+            weight, shown, inside = rows.of(self._weight), rows.of(self._mask), part.of(picture)
+            share = shown / weight.clamp(min=torch.finfo(torch.float32).tiny)
+            blended = torch.addcmul(inside, rows.of(self._change), share).clamp_(0, 1)
+            inside.copy_(torch.where(shown > 0, blended, inside))
         self.region.of(mask).copy_(self._mask)
         return picture, mask

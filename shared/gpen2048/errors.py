@@ -23,6 +23,10 @@ class UnsupportedImageError(GpenError):
     """A picture cannot be read, or cannot be written as asked."""
 
 
+class UnsupportedFilmError(GpenError):
+    """A film cannot be read, or cannot be written as asked."""
+
+
 class OutOfMemoryError(GpenError):
     """The working device has too little memory even for the smallest batch."""
 

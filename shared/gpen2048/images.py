@@ -20,13 +20,15 @@ from torch import Tensor
 
 from .errors import UnsupportedImageError
 from .image_decoding import decode
-from .image_encoding import FORMATS, ImageFormat, output_format
+from .image_encoding import FORMATS, output_format
 from .image_metadata import PictureMetadata
 
 __all__ = [
     "FORMATS",
     "Picture",
     "PictureMetadata",
+    "decode_image",
+    "encode_image",
     "output_format",
     "picture_from_array",
     "picture_to_array",
@@ -70,9 +72,14 @@ def read_image(path: str | PathLike[str]) -> Picture:
     if path.is_dir():
         raise UnsupportedImageError(f"{path}: a folder; wanted an image file")
     try:
-        samples, metadata = decode(path.read_bytes())
+        return decode_image(path.read_bytes())
     except UnsupportedImageError as error:
         raise UnsupportedImageError(f"{path}: {error}") from error
+
+
+def decode_image(data: bytes) -> Picture:
+    """As `read_image`, from the bytes of a file."""
+    samples, metadata = decode(data)
     return replace(picture_from_array(samples), metadata=metadata)
 
 
@@ -87,14 +94,15 @@ def write_image(path: str | PathLike[str], picture: Picture, *, quality: int = Q
     """
     path = Path(path)
     try:
-        image_format = output_format(path.suffix)
-        data = _encode(picture, image_format, quality)
+        data = encode_image(picture, path.suffix, quality=quality)
     except UnsupportedImageError as error:
         raise UnsupportedImageError(f"{path}: {error}") from error
     _replace_file(path, data)
 
 
-def _encode(picture: Picture, image_format: ImageFormat, quality: int) -> bytes:
+def encode_image(picture: Picture, suffix: str, *, quality: int = QUALITY) -> bytes:
+    """The bytes that `write_image` writes to a file with this `suffix`."""
+    image_format = output_format(suffix)
     if not image_format.sixteen_bit:
         picture = replace(picture, metadata=replace(picture.metadata, bit_depth=8))
     samples = picture_to_array(picture)

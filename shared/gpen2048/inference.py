@@ -18,6 +18,7 @@ from .folding import FoldedNetwork, Scales
 from .levels import Feature, Levels, Recomputed, StripLevels
 from .memory import peak_bytes
 from .network import SMALLEST, NetworkConfig
+from .passes import TorchPasses
 from .precision import ObservedPasses, fallbacks, is_sound, sample_image
 from .styles import DecoderLevel, decoder
 from .workspace import Schedule, Workspace
@@ -78,7 +79,7 @@ class Network(FoldedNetwork):
         device = device or weight.device
         levels = levels_for(device, weight.dtype, self.config)
         schedule = self._schedule(batch, weight.dtype, device, levels)
-        return peak_bytes(schedule, planned=device.type == "cpu", plain=levels.is_plain)
+        return peak_bytes(schedule, planned=device.type == "cpu", plain=isinstance(levels.passes, TorchPasses))
 
     def release(self) -> None:
         """Gives back the memory kept between calls."""
@@ -86,7 +87,7 @@ class Network(FoldedNetwork):
 
     def _schedule(self, batch: int, dtype: torch.dtype, device: torch.device, levels: Levels) -> Schedule:
         """Whole levels only where that saves launches and the passes have no temporaries of their own."""
-        whole = device.type == "cuda" and not levels.is_plain
+        whole = device.type == "cuda" and not isinstance(levels.passes, TorchPasses)
         rows = LOW_MEMORY_ROWS if self.low_memory else self.config.size if whole else STRIP_ROWS
         return Schedule(self.config, batch, dtype, rows, not self.low_memory, levels.tile_threads(self.config))
 
@@ -132,11 +133,9 @@ class Network(FoldedNetwork):
         """Features from the full size down to 4x4."""
         schedule = workspace.schedule
         first, *layers = self.encoder_layers
-        lazily = Recomputed(x, first, schedule.dtype)
+        lazily = Recomputed(x, first, schedule.dtype, levels.passes)
         kept = schedule.keep_first
-        features: list[Feature] = [
-            levels.store(lazily, workspace.feature(self.config.size), workspace) if kept else lazily
-        ]
+        features: list[Feature] = [lazily.store(workspace.feature(self.config.size), schedule) if kept else lazily]
         for layer, resolution in zip(layers, reversed(self.config.resolutions[:-1])):
             on_stage()
             features.append(levels.shrink(features[-1], layer, workspace.feature(resolution), workspace))

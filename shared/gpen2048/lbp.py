@@ -38,17 +38,18 @@ class LbpDetector:
         feature: Any = skimage.feature
         self._cascade: Any = feature.Cascade(skimage.data.lbp_frontal_face_cascade_filename())
 
-    def __call__(self, image: Tensor, threshold: float = 0.0) -> list[Face]:
-        """The faces of `image` (3, H, W) float32 RGB in [0, 1], with score 1."""
+    def __call__(self, image: Tensor, threshold: float = 0.0, *, smallest: float = SMALLEST) -> list[Face]:
+        """The faces from `smallest` px in `image` (3, H, W) float32 RGB in [0, 1], with score 1."""
         pixels = (image * 255).round().to("cpu", torch.uint8).permute(1, 2, 0).contiguous().numpy()
         longest = min(LARGEST, *pixels.shape[:2])
-        if longest < SMALLEST:
+        shortest = max(SMALLEST, round(smallest))
+        if longest < shortest:
             return []
         found = self._cascade.detect_multi_scale(
             img=pixels,
             scale_factor=1.1,
             step_ratio=1,
-            min_size=(SMALLEST, SMALLEST),
+            min_size=(shortest, shortest),
             max_size=(longest, longest),
             min_neighbor_number=NEIGHBOURS,
         )

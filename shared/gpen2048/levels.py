@@ -13,10 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .convolution import activate
 from .layers import Convolution
 from .network import NetworkConfig
-from .passes import Passes, TorchPasses
+from .passes import Passes
 from .styles import DecoderLevel
 from .workspace import Schedule, Workspace
 
@@ -47,18 +46,22 @@ class Recomputed:
     layer: Convolution
     dtype: torch.dtype
 
-    def part(self, images: slice, a: int, b: int) -> Tensor:
-        return activate(self._linear(images, a, b))
+    passes: Passes
 
-    def store(self, out: Tensor, schedule: Schedule, passes: Passes) -> Stored:
+    def part(self, images: slice, a: int, b: int) -> Tensor:
+        n, _, height, width = self.image[images, :, a:b].shape
+        out = torch.empty((n, height, width, len(self.layer.weight)), dtype=self.dtype, device=self.image.device)
+        self._compute(images, a, b, out.permute(0, 3, 1, 2))
+        return out.permute(0, 3, 1, 2)
+
+    def store(self, out: Tensor, schedule: Schedule) -> Stored:
         """Writes the whole feature to `out`."""
         for images, a, b in strips(schedule, out.shape[2]):
-            passes.activate(self._linear(images, a, b), out[images, :, a:b])
+            self._compute(images, a, b, out[images, :, a:b])
         return Stored(out)
 
-    def _linear(self, images: slice, a: int, b: int) -> Tensor:
-        pixels = self.image[images, :, a:b].to(self.dtype).contiguous(memory_format=torch.channels_last)
-        return self.layer(pixels)
+    def _compute(self, images: slice, a: int, b: int, out: Tensor) -> None:
+        self.passes.colour(self.image[images, :, a:b], self.layer.weight, self.layer.bias, out)
 
 
 def strips(schedule: Schedule, resolution: int) -> Iterator[tuple[slice, int, int]]:
@@ -75,16 +78,12 @@ class Levels(Protocol):
     """One way to compute a level; all agree within rounding."""
 
     @property
-    def is_plain(self) -> bool:
-        """Whether the passes are PyTorch's, which have temporaries of their own."""
+    def passes(self) -> Passes:
+        """What is done between convolutions where levels are not one walk."""
         ...
 
     def tile_threads(self, config: NetworkConfig) -> int:
         """How many threads will compute levels of this network on matrix tiles; 0 for none."""
-        ...
-
-    def store(self, first: Recomputed, out: Tensor, workspace: Workspace) -> Stored:
-        """Writes the first encoder layer to `out`."""
         ...
 
     def shrink(self, feature: Feature, layer: Convolution, out: Tensor, workspace: Workspace) -> Stored:
@@ -114,15 +113,8 @@ class StripLevels:
 
     passes: Passes
 
-    @property
-    def is_plain(self) -> bool:
-        return isinstance(self.passes, TorchPasses)
-
     def tile_threads(self, config: NetworkConfig) -> int:
         return 0
-
-    def store(self, first: Recomputed, out: Tensor, workspace: Workspace) -> Stored:
-        return first.store(out, workspace.schedule, self.passes)
 
     def shrink(self, feature: Feature, layer: Convolution, out: Tensor, workspace: Workspace) -> Stored:
         size = 2 * out.shape[2]

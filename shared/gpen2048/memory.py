@@ -35,13 +35,15 @@ class _Walk:
         self._schedule = schedule
         self._planned = planned
         self._plain = plain
+        self._copies_colours = plain or not planned  # PyTorch convolves the first layer before it activates it
 
     def encoder(self) -> Iterator[int]:
         config, size_of = self._schedule.config, self._schedule.size_of
         if self._schedule.keep_first:
             images, rows = self._schedule.strip(config.size)
             first = (images, config.channels(config.size), rows, config.size)
-            yield self._features(config.size) + size_of(first, (images, RGB, rows, config.size))
+            made = (first,) if self._copies_colours else ()
+            yield self._features(config.size) + size_of(*made, (images, RGB, rows, config.size))
         for resolution in reversed(config.resolutions[:-1]):
             images, rows = self._schedule.strip(resolution)
             filtered = self._schedule.filtered_shape(resolution)
@@ -85,7 +87,7 @@ class _Walk:
     def _recomputed(self, resolution: int, rows: int, images: int) -> int:
         if resolution < self._schedule.config.size or self._schedule.keep_first:
             return 0
-        channels = self._schedule.config.channels(resolution) + RGB
+        channels = self._schedule.config.channels(resolution) * (2 if self._copies_colours else 1) + RGB
         return self._schedule.size_of((images, channels, rows, resolution))
 
     def _images_below(self, resolution: int) -> int:

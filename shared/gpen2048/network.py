@@ -270,3 +270,12 @@ class FullGenerator(nn.Module):
             features.insert(0, x)
         code = self.final_linear(x.flatten(1))
         return self.generator(code, features)
+
+
+def parameter_shapes(config: NetworkConfig) -> dict[str, torch.Size]:
+    """The shape of everything in a state dict of the released layout, by key.
+
+    Memory is reserved for a moment, not touched; the meta device would import nine hundred modules of torch.
+    """
+    with torch.device("cpu"):
+        return {key: tensor.shape for key, tensor in FullGenerator(config).state_dict().items()}

@@ -11,13 +11,21 @@ from __future__ import annotations
 import numpy as np
 
 from .numba_lanes import leaky, load, store
-from .numba_rows import blur_row, compiled, enlarged, join_row, paint_row, vertical
+from .numba_rows import blur_row, colour_row, compiled, enlarged, join_row, paint_row, vertical
 
 
 @compiled
 def activate(x, out, start, stop):
     for i in range(16 * start, 16 * stop, 16):
         store(out, i, leaky(load(x, i)))
+
+
+@compiled
+def colour(planes, width, weights, bias, channels, out, start, stop):
+    """The first encoder layer, of three planes of as many rows as `out` has."""
+    plane = len(planes) // 3
+    for y in range(start, stop):
+        colour_row(planes, y * width, plane, width, weights, bias, channels, out, y * width * channels)
 
 
 @compiled

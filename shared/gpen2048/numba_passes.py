@@ -32,23 +32,37 @@ class NumbaPasses:
 
         self._kernels: ModuleType = numba_kernels
 
+    def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+        planes = image.float().contiguous()
+        colours = weight[:, :, 0, 0].float().t().contiguous().numpy().ravel()
+        for n in range(len(image)):
+            arrays = (
+                planes[n].numpy().ravel(),
+                out.shape[3],
+                colours,
+                bias.float().numpy(),
+                out.shape[1],
+                flat(out[n]),
+            )
+            in_rows(out.shape[2], self._kernels.colour, *arrays)
+
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         _, channels, height, width = x.shape
         for n in range(len(x)):
             source, target = flat(x[n]), flat(out[n])
             shape = (height, width, channels)
-            _run(out.shape[2], self._kernels.blur, source, shape, top, np.float32(FIR_SCALE), target)
+            in_rows(out.shape[2], self._kernels.blur, source, shape, top, np.float32(FIR_SCALE), target)
 
     def activate(self, x: Tensor, out: Tensor) -> None:
         for n in range(len(x)):
-            _run(x[n].numel() // 16, self._kernels.activate, flat(x[n]), flat(out[n]))
+            in_rows(x[n].numel() // 16, self._kernels.activate, flat(x[n]), flat(out[n]))
 
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
         _, channels, height, width = x.shape
         constants = torch.cat((constants[:, :1] * FIR_SCALE, constants[:, 1:]), dim=1)
         for n in range(len(x)):
             arrays = (flat(feature[n]), constants[n].numpy().ravel(), flat(out[n]))
-            _run(out.shape[2], self._kernels.join, flat(x[n]), (height, width, channels), top, *arrays)
+            in_rows(out.shape[2], self._kernels.join, flat(x[n]), (height, width, channels), top, *arrays)
 
     def paint(
         self,
@@ -66,7 +80,7 @@ class NumbaPasses:
         nothing = np.empty(0, np.float32)
         for n in range(len(x)):
             source = flat(x[n])
-            _run(
+            in_rows(
                 height,
                 self._kernels.paint,
                 source,
@@ -92,7 +106,7 @@ def flat(x: Tensor) -> Array:
     return x.view(torch.int16).numpy().view(np.uint16) if x.dtype == torch.bfloat16 else x.numpy()
 
 
-def _run(count: int, kernel: Callable[..., None], *arguments: object) -> None:
+def in_rows(count: int, kernel: Callable[..., None], *arguments: object) -> None:
     """The kernel over 0 to `count`, divided among threads."""
     threads = torch.get_num_threads()
     chunks = min(count, threads * CHUNKS)

@@ -76,6 +76,19 @@ def activate_row(x, start, length, bias, channels, out, at):
 
 
 @compiled
+def colour_row(planes, at, plane, width, weights, bias, channels, out, to):
+    """Leaky ReLU of `weights` (3, channels) times the three colours, which lie `plane` elements apart, plus bias."""
+    for column in range(width):
+        red, green = splat(planes[at + column]), splat(planes[at + plane + column])
+        blue = splat(planes[at + 2 * plane + column])
+        for c in range(0, channels, 16):
+            v = add(load(bias, c), multiply(red, load(weights, c)))
+            v = add(v, multiply(green, load(weights, channels + c)))
+            v = add(v, multiply(blue, load(weights, 2 * channels + c)))
+            store(out, to + column * channels + c, leaky(v))
+
+
+@compiled
 def vertical(x, starts, inside, length, sums, at):
     """Four rows of `length` elements, from each of `starts` where that is `inside`, summed by the FIR taps."""
     a, b, c, d = starts[0], starts[1], starts[2], starts[3]

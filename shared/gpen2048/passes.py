@@ -18,7 +18,11 @@ from .network import fir_kernel
 
 
 class Passes(Protocol):
-    """One implementation of the three passes; all agree within rounding."""
+    """One implementation of the passes; all agree within rounding."""
+
+    def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+        """The first encoder layer: 1x1 convolution of `image` (N, 3, H, W), any float, and leaky ReLU without gain."""
+        ...
 
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         """FIR filter after padding the columns by 2: `out` is one column wider than `x`."""
@@ -54,6 +58,10 @@ class Passes(Protocol):
 
 class TorchPasses:
     """Each step an operation of PyTorch, in place where it can be."""
+
+    def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+        pixels = image.to(out.dtype).contiguous(memory_format=torch.channels_last)
+        self.activate(convolve(pixels, weight, bias), out)
 
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         out.copy_(_filtered(x, top, out.shape[2], columns=2))

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from .network import ACTIVATION_GAIN, SMALLEST, FullGenerator, NetworkConfig, fir_kernel
+from .network import ACTIVATION_GAIN, SMALLEST, NetworkConfig, fir_kernel, parameter_shapes
 
 LIFT = 2.0  # added to RGB in [-1, 1]: all of it positive, hence in the linear half of every leaky ReLU
 COARSER = 16  # the sharpening filter compares with the face reduced by this factor
@@ -25,9 +25,7 @@ def passthrough_state_dict(config: NetworkConfig, sharpen: float = 0.0) -> dict[
     """
     if config.channels(config.size) < 3:
         raise ValueError(f"{config} has {config.channels(config.size)} channels at full size; wanted at least 3")
-    with torch.device("meta"):
-        shapes = {key: tensor.shape for key, tensor in FullGenerator(config).state_dict().items()}
-    state = {key: torch.zeros(shape) for key, shape in shapes.items()}
+    state = {key: torch.zeros(shape) for key, shape in parameter_shapes(config).items()}
     for key in state:
         if key.endswith(".kernel"):
             state[key] = fir_kernel(gain=4 if key.startswith("generator.") else 1)

@@ -31,6 +31,9 @@ class ObservedPasses:
         self.features: dict[int, float] = {}
         self.inputs: dict[tuple[int, bool], float] = {}  # of the convolution at a resolution that doubles it or not
 
+    def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+        self._passes.colour(image, weight, bias, out)
+
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         self._passes.blur(x, top, out)
 

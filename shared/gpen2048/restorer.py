@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .alignment import Matrix, crop_face, crop_transform, density, enlarged
 from .compositing import Canvas, box_mask, crop_region, parsed_mask, union
-from .detection import FaceDetector
+from .detection import SMALLEST, FaceDetector
 from .enlarging import Background, enlarge
 from .errors import WeightsNotFoundError
 from .faces import Face
@@ -70,8 +70,8 @@ class FaceRestorer:
     def each(self, requests: Iterable[Request]) -> Iterator[Restoration]:
         """The Restorations of `requests`, in order, made as they are asked for.
 
-        Faces of several pictures share a network batch: a picture is finished when its last face has gone through, so
-        at most `batch` pictures are held at once, however many there are.
+        Faces of several pictures share a network batch: a picture is finished when its last face has gone through. At
+        most `batch` pictures are held at once, however many there are.
         """
         tasks: deque[Task] = deque()
         waiting: list[tuple[Task, Place]] = []
@@ -82,6 +82,10 @@ class FaceRestorer:
                 self._restore(waiting[: self.batch])
                 del waiting[: self.batch]
             yield from _finished(tasks)
+            if len(tasks) >= self.batch:  # pictures without faces would gather behind one that waits
+                self._restore(waiting)
+                waiting.clear()
+                yield from _finished(tasks)
         if waiting:
             self._restore(waiting)
         yield from _finished(tasks)
@@ -113,7 +117,9 @@ class FaceRestorer:
     def _find(self, image: Tensor, options: RestoreOptions) -> list[Face]:
         if self.detector is None:
             raise WeightsNotFoundError("no face detector was given and no faces; wanted one of the two")
-        return self.detector(image, options.threshold)
+        if options.min_face <= SMALLEST:
+            return self.detector(image, options.threshold)
+        return self.detector(image, options.threshold, smallest=float(options.min_face))
 
     def _place(
         self, number: int, report: FaceReport, background: Tensor, scale: float, options: RestoreOptions
@@ -130,8 +136,12 @@ class FaceRestorer:
     def _restore(self, group: Sequence[tuple[Task, Place]]) -> None:
         """The faces of `group`, at most `batch`, from their pictures onto their canvases."""
         before = torch.stack([self._straighten(task, place) for task, place in group])
-        task, place = group[0]
-        after = self._restore_crops(before, lambda: task.tell(place, "restoring"))
+
+        def on_stage() -> None:
+            for task, place in group:
+                task.tell(place, "restoring")
+
+        after = self._restore_crops(before, on_stage)
         note = getattr(self.network, "last_note", None) or ""
         for (task, place), old, new in zip(group, before, after):
             parsed = parse(self.parser, old, new, task.options)

@@ -17,8 +17,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .checkpoint import describe_state_dict
+from .checkpoint import all_finite, describe_state_dict
 from .errors import CheckpointError
 
 # What each kind is called in facexlib, and a key that only its backbone has.
@@ -61,9 +62,25 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], path: str | Pa
         if tensor.shape != wanted[key].shape:
             shapes = f"shape {tuple(tensor.shape)}; wanted {tuple(wanted[key].shape)}"
             raise CheckpointError(f"{path}: key {key} of this RetinaFace detector has {shapes}")
-        if not bool(torch.isfinite(tensor).all()):
+        if not all_finite(tensor):
             raise CheckpointError(f"{path}: key {key} of this RetinaFace detector holds NaN or infinity")
     network.load_state_dict(dict(state), strict=True)
+
+
+def fold_batch_norms(network: nn.Module) -> None:
+    """Makes each batch norm of an evaluated network part of the convolution before it: the same function in less time.
+
+    Pairs are recognised as facexlib and torchvision write them: neighbours in a Sequential, or conv1 and bn1.
+    """
+    for module in network.modules():
+        children = list(module.named_children())
+        followers = dict(zip((name for name, _ in children), children[1:]))
+        for name, layer in children:
+            after, norm = followers.get(name, ("", None))
+            paired = isinstance(module, nn.Sequential) or after == name.replace("conv", "bn")
+            if paired and isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(layer, norm))
+                setattr(module, after, nn.Identity())
 
 
 def network_input(image: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from .convolution import convolve
 from .network import LEAKY_SLOPE
 
 TILE = 1024  # elements of one half that a program holds at a time
@@ -21,6 +22,10 @@ class TritonPasses:
         from . import triton_kernels
 
         self._kernels: ModuleType = triton_kernels
+
+    def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+        pixels = image.to(out.dtype).contiguous(memory_format=torch.channels_last)
+        self.activate(convolve(pixels, weight, bias), out)
 
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         n, channels, height, width = x.shape

@@ -58,7 +58,7 @@ def load_upscaler(path: str | Path, *, device: torch.device | str = "cpu") -> Up
     try:
         spandrel: Any = importlib.import_module("spandrel")  # typed, but not always there to check against
     except ImportError as error:
-        raise InvalidOptionError('an upscale model needs spandrel: pip install "gpen2048[upscale]"') from error
+        raise InvalidOptionError('an upscale model needs spandrel, which the extra "upscale" brings') from error
     state = read_state_dict(path)
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in state):

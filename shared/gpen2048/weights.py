@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from .catalogue import entry_for, stems
 from .errors import WeightsNotFoundError
 
-SUFFIXES = (".safetensors", ".pth", ".pt")
-NETWORK_STEMS = ("GPEN-BFR-2048", "pytorch_model-2048")  # the second is ModelScope's name for the same file
-DETECTOR_STEMS = ("detection_Resnet50_Final", "RetinaFace-R50", "detection_mobilenet0.25_Final")
-PARSER_STEMS = ("parsing_parsenet", "ParseNet-latest")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")
+NETWORK_STEMS = stems("network", 2048)
+DETECTOR_STEMS = stems("detector")
+PARSER_STEMS = stems("parser")
 
 
 def default_folder() -> Path:
@@ -30,8 +31,9 @@ def require_file(stems: Sequence[str], folder: Path, what: str, option: str) -> 
     """As `find_file`, but raises WeightsNotFoundError that says what to put where."""
     path = find_file(stems, folder)
     if path is None:
+        entry = entry_for(stems[0])
         raise WeightsNotFoundError(
-            f"no {what} in {folder}: put {stems[0]}.pth there (weights/README.md says where from), "
-            f"or name it with {option}"
+            f"no {what} in {folder}: put {entry.file} there (from {entry.sources[0]}; the command "
+            f"'gpen2048 weights fetch {entry.name}' does that), or name it with {option}"
         )
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from itertools import pairwise
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from gpen2048.faces import Face
+from gpen2048.halving import Halvings
 from gpen2048.proposals import Proposals, drop_fragments, merge, vote
-from gpen2048.windows import LARGEST, OVERLAP, TILE, Window, close_up, pyramid
+from gpen2048.windows import OVERLAP, SMALL_OVERLAP, SMALL_TILE, TILE, Window, close_up, scales, tiles
 
 
 def proposals(*boxes: tuple[float, ...], scores: tuple[float, ...] = ()) -> Proposals:
@@ -90,30 +92,35 @@ SHAPES = [(1, 1), (20, 20), (128, 129), (568, 1328), (3000, 4000), (700, 16000),
 def test_windows_form_a_pyramid_from_the_smallest_face_to_the_whole_image(
     height: int, width: int, smallest: float
 ) -> None:
-    windows = pyramid(height, width, smallest)
-    for window in windows:
-        assert 0 <= window.x0 < window.x1 <= width and 0 <= window.y0 < window.y1 <= height
-        assert max(window.shape) <= TILE
-    scales = sorted({window.scale for window in windows}, reverse=True)
-    assert all(fine == 2 * coarse for fine, coarse in pairwise(scales))
-    assert scales[0] <= min(1.5, 30 / smallest)
-    assert scales[0] >= min(1, 30 / smallest)
-    assert min(height, width) * scales[-1] <= OVERLAP
+    found = scales(height, width, smallest)
+    for scale, small in itertools.product(found, (False, True)):
+        for window in tiles(height, width, scale, small=small):
+            reduced = 2**window.halved
+            assert 0 <= window.x0 < window.x1 <= -(-width // reduced)
+            assert 0 <= window.y0 < window.y1 <= -(-height // reduced)
+            assert max(window.shape) <= (SMALL_TILE if small else TILE)
+            assert window.scale / reduced == pytest.approx(scale) and window.scale > 0.5
+    assert all(fine == 2 * coarse for coarse, fine in pairwise(found))
+    assert min(1, 30 / smallest) <= found[-1] <= min(1.5, 30 / smallest)
+    assert min(height, width) * found[0] <= OVERLAP
 
 
 @pytest.mark.parametrize("height", [200, 1536, 1537, 2945, 5000, 15999])
-def test_a_face_as_large_as_the_overlap_is_whole_in_a_tile(height: int) -> None:
-    windows = pyramid(height, 300, 20)
-    for scale in {window.scale for window in windows}:
-        spans = [(window.y0, window.y1) for window in windows if window.scale == scale]
-        face = min(OVERLAP / scale, height)
-        for start in np.linspace(0, height - face, 997):
+@pytest.mark.parametrize("small", [False, True])
+def test_a_face_as_large_as_the_overlap_is_whole_in_a_tile(height: int, small: bool) -> None:
+    for scale in scales(height, 300, 20):
+        windows = tiles(height, 300, scale, small=small)
+        spans = [(window.y0, window.y1) for window in windows]
+        face = min((SMALL_OVERLAP if small else OVERLAP) / windows[0].scale, spans[-1][1])
+        for start in np.linspace(0, spans[-1][1] - face, 997):
             assert any(y0 <= start + 1e-6 and start + face <= y1 + 1e-6 for y0, y1 in spans)
 
 
 def test_large_faces_are_left_to_coarser_levels_but_for_the_coarsest() -> None:
-    windows = pyramid(3000, 4000, 20)
-    assert [window.largest * window.scale for window in windows[:-1]] == [LARGEST] * (len(windows) - 1)
+    for small, overlap in ((False, OVERLAP), (True, SMALL_OVERLAP)):
+        for window in tiles(3000, 4000, 0.3, small=small):
+            assert window.largest * window.scale == pytest.approx(2 * overlap)
+    assert tiles(3000, 4000, 0.03, all_sizes=True)[0].largest == math.inf
 
 
 def test_the_view_and_its_coordinates_agree() -> None:
@@ -122,7 +129,7 @@ def test_the_view_and_its_coordinates_agree() -> None:
     image[:, 90:110, 140:160] = 1  # centre of mass at pixel (149.5, 99.5)
     for scale in (0.13, 0.5, 0.77, 1, 1.5, 2.3):
         window = Window(101, 52, 211, 151, scale)
-        view = window.view(image)[0].double()
+        view = window.view(Halvings(image))[0].double()
         assert view.shape == window.shape
         y, x = (torch.arange(length).double() + 0.5 for length in view.shape)  # from the view's corner
         centre = torch.stack(((view.sum(0) * x).sum(), (view.sum(1) * y).sum())) / view.sum()
@@ -131,9 +138,21 @@ def test_the_view_and_its_coordinates_agree() -> None:
         torch.testing.assert_close(window.from_image(window.to_image(centre)), centre)
 
 
+def test_a_view_of_a_halved_copy_agrees_too() -> None:
+    image = torch.zeros(1, 201, 301)
+    image[:, 90:110, 140:160] = 1
+    window = Window(25, 13, 53, 38, 0.8, halved=2)
+    view = window.view(Halvings(image))[0].double()
+    y, x = (torch.arange(length).double() + 0.5 for length in view.shape)
+    centre = torch.stack(((view.sum(0) * x).sum(), (view.sum(1) * y).sum())) / view.sum()
+    torch.testing.assert_close(window.to_image(centre), torch.tensor([149.5, 99.5]).double(), rtol=0, atol=0.2)
+    torch.testing.assert_close(window.from_image(window.to_image(centre)), centre)
+    assert window.holds(torch.tensor([[149.5, 99.5]])) and not window.holds(torch.tensor([[99.0, 99.5]]))
+
+
 def test_shrinking_does_not_alias() -> None:
     checkerboard = (torch.arange(400)[:, None] + torch.arange(400)) % 2
-    view = Window(0, 0, 400, 400, 0.26).view(checkerboard[None].float())
+    view = Window(0, 0, 400, 400, 0.26).view(Halvings(checkerboard[None].float()))
     assert (view - 0.5).abs().max() < 2 / 255
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -15,11 +16,11 @@ from gpen2048.numba_passes import NumbaPasses
 from gpen2048.passes import TorchPasses
 from gpen2048.workspace import Schedule
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
 
 CONFIG = NetworkConfig(size=64, channel_multiplier=1, narrow=0.125)
 LEVEL = 2 / 255  # one step of 8 bits in [-1, 1]
 State = dict[str, Tensor]
+PeakBytesOf = Callable[[Callable[[], object]], int]
 
 
 def random_state(config: NetworkConfig = CONFIG, seed: int = 0) -> State:
@@ -185,19 +186,6 @@ def test_a_network_kept_in_half_precision_runs_on() -> None:
     assert error(network(x), reference(state, x)) < 0.1
 
 
-def measured_peak(network: Network, x: Tensor) -> int:
-    """Bytes that PyTorch's CPU allocator handed out and did not get back yet, at most."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        network(x)
-    events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
-    clock = "start_ns" if hasattr(events[0], "start_ns") else "start_us"
-    live = peak = 0
-    for event in sorted(events, key=lambda event: getattr(event, clock)()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak
-
-
 @pytest.fixture(scope="module")
 def larger() -> tuple[NetworkConfig, State]:
     """Large enough for its activations to outweigh everything else."""
@@ -207,7 +195,7 @@ def larger() -> tuple[NetworkConfig, State]:
 
 @pytest.mark.parametrize("batch, dtype", [(1, torch.float32), (2, torch.float32), (1, torch.bfloat16)])
 def test_memory_required_is_the_measured_peak(
-    larger: tuple[NetworkConfig, State], dtype: torch.dtype, batch: int, levels: str
+    larger: tuple[NetworkConfig, State], dtype: torch.dtype, batch: int, levels: str, peak_bytes_of: PeakBytesOf
 ) -> None:
     config, state = larger
     network = Network.from_state_dict(config, state, dtype=dtype)
@@ -215,7 +203,7 @@ def test_memory_required_is_the_measured_peak(
     network(x)
     for network.low_memory in (False, True):
         network.release()
-        assert network.memory_required(batch) == pytest.approx(measured_peak(network, x), rel=0.15)
+        assert network.memory_required(batch) == pytest.approx(peak_bytes_of(lambda: network(x)), rel=0.15)
 
 
 @pytest.mark.parametrize("threads", [0, 2])
@@ -228,10 +216,10 @@ def test_low_memory_needs_less(threads: int) -> None:
     assert low < 0.75 * normal < 0.75e9
 
 
-def test_release_gives_the_kept_memory_back() -> None:
+def test_release_gives_the_kept_memory_back(peak_bytes_of: PeakBytesOf) -> None:
     network, x = Network.from_state_dict(CONFIG, random_state()), random_images()
     first = network(x)
-    kept = measured_peak(network, x)
+    kept = peak_bytes_of(lambda: network(x))
     network.release()
-    assert measured_peak(network, x) > kept + network.memory_required() // 2
+    assert peak_bytes_of(lambda: network(x)) > kept + network.memory_required() // 2
     assert torch.equal(network(x), first)

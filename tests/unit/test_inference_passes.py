@@ -36,6 +36,12 @@ def test_blur_is_the_readable_filter(passes: Passes, top: int, rows: int) -> Non
     assert torch.allclose(out, Blur((2, 2))(x)[:, :, top + 2 : top + 2 + rows], atol=1e-6)
 
 
+def test_colour_is_the_first_layer(passes: Passes) -> None:
+    image, weight, bias, out = torch.randn(2, 3, 7, 9), torch.randn(32, 3, 1, 1), torch.randn(32), random(2, 32, 7, 9)
+    passes.colour(image, weight, bias, out)
+    assert torch.allclose(out, F.leaky_relu(F.conv2d(image, weight, bias), 0.2), atol=1e-5)
+
+
 @pytest.mark.parametrize("top, rows", [(-1, 16), (-1, 4), (3, 9), (10, 5)])
 def test_join_filters_activates_and_modulates(passes: Passes, top: int, rows: int) -> None:
     x, feature, k = random(2, 16, 17, 17), random(2, 16, rows, 16), torch.randn(2, 6, 16)

@@ -11,6 +11,7 @@ import gpen2048
 import pytest
 
 PACKAGE = Path(gpen2048.__file__).parent
+IGNORED = Path(__file__).parents[2] / ".comfyignore"
 
 
 @pytest.mark.parametrize("name", gpen2048.__all__)
@@ -40,10 +41,27 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert loaded <= set(re.findall(r"\w+", baseline))
 
 
+UNPUBLISHED = {line.rpartition("gpen2048/")[2].strip("/") for line in IGNORED.read_text().splitlines()}
+
+
+def _published() -> list[Path]:
+    paths = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")]
+    return [PACKAGE / path for path in paths if not {path.parts[0], str(path)} & UNPUBLISHED]
+
+
 def test_nothing_published_alarms_the_registry() -> None:
     """The ComfyUI registry withholds packs whose files contain these words, comments included."""
     alarming = re.compile(
         r"urllib|requests\.|subprocess|os\.system|os\.environ|\beval\(|\bexec\(|__import__|pickle\.loads|socket\."
+        r"|pip install"
     )
-    found = [f"{path.name}: {m.group()}" for path in PACKAGE.rglob("*.py") for m in alarming.finditer(path.read_text())]
+    found = [f"{path.name}: {m.group()}" for path in _published() for m in alarming.finditer(path.read_text())]
+    assert not found and PACKAGE / "fetching" / "transfer.py" not in _published()
+
+
+def test_nothing_published_needs_what_is_not() -> None:
+    names = {name.removesuffix(".py") for name in UNPUBLISHED if (PACKAGE / name).exists()}
+    assert {"cli", "fetching", "verification"} <= names
+    importing = re.compile(rf"from \.+({'|'.join(map(re.escape, names))})[ .]|from \.+ import .*\b(fetching|cli)\b")
+    found = [f"{path.name}: {m.group()}" for path in _published() for m in importing.finditer(path.read_text())]
     assert not found

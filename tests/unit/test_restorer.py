@@ -74,6 +74,19 @@ def test_the_detector_gets_image_and_threshold(tiny_passthrough: Network, group_
     assert seen == [((3, 300, 900), 0.5)] and len(result.faces) == 1
 
 
+def test_the_detector_need_not_look_for_faces_that_stay_as_they_are(tiny_passthrough: Network) -> None:
+    asked: list[float | None] = []
+
+    def detector(image: Tensor, threshold: float, *, smallest: float | None = None) -> list[Face]:
+        asked.append(smallest)
+        return []
+
+    restorer = FaceRestorer(tiny_passthrough, detector)  # pyright: ignore[reportArgumentType]  a stand-in
+    for min_face in (0, 16, 80):
+        restorer(torch.zeros(3, 40, 40), RestoreOptions(min_face=min_face))
+    assert asked == [None, None, 80]
+
+
 def test_auto_scale_shrinks_no_face_and_stops_at_the_most(
     tiny_passthrough: Network, group_photo: Tensor, group_faces: list[Face]
 ) -> None:

@@ -63,6 +63,34 @@ def test_pictures_are_asked_for_only_when_needed(
     assert asked == [4, 4, 4, 4, 5, 6]
 
 
+def test_pictures_without_faces_do_not_gather_behind_one_that_waits(
+    tiny_passthrough: Network, group_photo: Tensor, group_faces: list[Face]
+) -> None:
+    given = 0
+
+    def requests() -> Iterator[Request]:
+        nonlocal given
+        for number in range(12):
+            given += 1
+            yield Request(group_photo, faces=group_faces[:1] if number == 0 else [])
+
+    held = [given - number for number, _ in enumerate(FaceRestorer(tiny_passthrough, batch=3).each(requests()))]
+    assert max(held) == 3
+
+
+def test_every_face_of_a_batch_is_told_of_every_stage(
+    tiny_passthrough: Network, group_photo: Tensor, group_faces: list[Face]
+) -> None:
+    told: list[list[int]] = [[], []]
+    requests = [
+        Request(group_photo, faces=group_faces[:2], on_progress=lambda done, total, what, to=to: to.append(done))
+        for to in told
+    ]
+    list(FaceRestorer(tiny_passthrough, batch=4).each(requests))
+    assert told[0] == told[1]
+    assert told[0].count(0) - 1 == told[0].count(1) > 8  # "preparing the picture" has no face's number, but 0
+
+
 def test_gradients_are_off_inside_and_untouched_outside(tiny_passthrough: Network, group_photo: Tensor) -> None:
     for result in FaceRestorer(tiny_passthrough).each([Request(group_photo, faces=[]) for _ in range(2)]):
         assert torch.is_grad_enabled() and not result.image.requires_grad

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import GpenError
-from . import comparing, inspecting, passing, restoring
+from . import batching, benching, comparing, inspecting, passing, restoring, weights
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -30,6 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("gpen2048", description="Restore the faces in photos with GPEN-BFR-2048.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (restoring, comparing, inspecting, passing):
+    for command in (restoring, batching, comparing, weights, inspecting, passing, benching):
         command.add_to(commands)
     return parser

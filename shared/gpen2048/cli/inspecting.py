@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..checkpoint import check_state_dict, describe_state_dict, network_config, read_state_dict
-from ..errors import CheckpointError
+from ..checkpoint import check_state_dict, describe_state_dict, network_config
+from ..state_dicts import read_state_dict
+from ..verification import file_hash, verify_finite
 
 MEGABYTE = 1e6
 
@@ -27,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     parameters = sum(tensor.numel() for tensor in state.values())
     dtypes = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in state.values()}))
     print(f"file        {path} ({path.stat().st_size / MEGABYTE:.1f} MB)")
-    print(f"sha256      {_sha256(path)}")
+    print(f"sha256      {file_hash(path)}")
     print(f"contents    {describe_state_dict(state)}")
     print(f"tensors     {len(state)}, {parameters / 1e6:.2f} million numbers, {dtypes}")
     if "generator.input.input" in state:
@@ -36,16 +34,6 @@ def run(options: argparse.Namespace) -> int:
         print(f"network     {config.size} px, channel multiplier {config.channel_multiplier}, narrow {config.narrow:g}")
         print("sound       every key and shape as published, every number finite")
     else:
-        bad = next((key for key, value in state.items() if not bool(torch.isfinite(value.float()).all())), None)
-        if bad:
-            raise CheckpointError(f"{path}: key {bad} holds NaN or infinity")
+        verify_finite(state, path)
         print("sound       every number finite")
     return 0
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()

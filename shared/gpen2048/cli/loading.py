@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from ..catalogue import entry_for
 from ..checkpoint import load_network
+from ..colour import luma
 from ..detection import FaceDetector, load_detector
 from ..devices import PRECISIONS, choose_device, choose_precision
+from ..errors import OutOfMemoryError
+from ..images import read_image
 from ..inference import Network
 from ..lbp import LbpDetector
 from ..network import NetworkConfig
 from ..options import RestoreOptions
-from ..parsing import FaceParser, load_parser
+from ..parsing import load_parser
 from ..passthrough import passthrough_state_dict
 from ..restorer import FaceRestorer
 from ..upscaling import Upscaler, load_upscaler
 from ..weights import DETECTOR_STEMS, NETWORK_STEMS, PARSER_STEMS, default_folder, find_file, require_file
+from .weights_fetching import FETCH, agreed, fetch_entry
 
 DEMO_NETWORK = NetworkConfig(2048)
 DEMO_SHARPEN = 3.0
+GIGABYTE = 1e9
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,18 @@ class Equipment:
     facts: dict[str, str] = field(default_factory=dict[str, str])
     upscaler: Upscaler | None = None
 
+    @contextmanager
+    def memory_explained(self) -> Generator[None]:
+        """Says what to try when the device runs out of memory."""
+        try:
+            yield
+        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+            needed = self.restorer.network.memory_required() / GIGABYTE
+            raise OutOfMemoryError(
+                f"{self.device} has too little memory; the network alone wants {needed:.1f} GB beside its weights. "
+                "Try --precision fp16, a smaller --scale, or --device cpu"
+            ) from error
+
 
 def add_equipment_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to restore with")
@@ -46,7 +67,23 @@ def add_equipment_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--upscaler", type=Path, metavar="FILE", help="upscale model for the picture behind the faces")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, xpu or mps")
     group.add_argument("--precision", default="auto", metavar="|".join(("auto", *PRECISIONS)))
+    group.add_argument("--fetch", action="store_true", help=f"download what is missing (also {FETCH}=1)")
     group.add_argument("--demo", action="store_true", help="without weights, go on with a sharpening network")
+
+
+def find_weights(arguments: argparse.Namespace, options: RestoreOptions) -> dict[str, Path]:
+    """The weight files that these arguments and options ask for: network, detector and parser, as far as needed.
+
+    What needs no file (the demo's network, --detector lbp, --landmarks) is left out. WeightsNotFoundError says what is
+    missing and where to put it.
+    """
+    folder: Path = arguments.weights or default_folder()
+    found = {
+        "network": _network_file(arguments, folder),
+        "detector": _detector_file(arguments, folder),
+        "parser": _parser_file(arguments, folder) if options.needs_parser else None,
+    }
+    return {name: path for name, path in found.items() if path is not None}
 
 
 def load_equipment(arguments: argparse.Namespace, options: RestoreOptions) -> Equipment:
@@ -54,9 +91,9 @@ def load_equipment(arguments: argparse.Namespace, options: RestoreOptions) -> Eq
     folder: Path = arguments.weights or default_folder()
     device = choose_device(arguments.device)
     dtype = choose_precision(arguments.precision, device)
-    network, network_name = _network(arguments, folder, device, dtype)
-    detector, detector_name = _detector(arguments, folder, device)
-    parser = _parser(arguments, folder, device) if options.needs_parser else None
+    network, network_name = _network(_network_file(arguments, folder), device, dtype)
+    detector, detector_name = _detector(arguments, _detector_file(arguments, folder), device)
+    parser = load_parser(_parser_file(arguments, folder), device=device) if options.needs_parser else None
     precision = next(name for name, value in PRECISIONS.items() if value == dtype)
     upscaler = load_upscaler(arguments.upscaler, device=device) if arguments.upscaler else None
     facts = {"network": network_name, "detector": detector_name, "device": str(device), "precision": precision}
@@ -66,32 +103,53 @@ def load_equipment(arguments: argparse.Namespace, options: RestoreOptions) -> Eq
     return Equipment(FaceRestorer(network, detector, parser), device, described, facts, upscaler)
 
 
-def _network(
-    arguments: argparse.Namespace, folder: Path, device: torch.device, dtype: torch.dtype
-) -> tuple[Network, str]:
+def read_region(arguments: argparse.Namespace) -> Tensor | None:
+    """The mask (h, w) in [0, 1] of --region: the lightness of that picture."""
+    return luma(read_image(arguments.region).pixels[None])[0, 0] if arguments.region else None
+
+
+def _network_file(arguments: argparse.Namespace, folder: Path) -> Path | None:
     path = arguments.network or find_file(NETWORK_STEMS, folder)
     if path is None and arguments.demo:
+        return None
+    return path or _obtain(arguments, NETWORK_STEMS, folder, "GPEN network", "--network FILE")
+
+
+def _detector_file(arguments: argparse.Namespace, folder: Path) -> Path | None:
+    named: str | None = arguments.detector
+    if arguments.landmarks or named == "lbp":
+        return None
+    path = Path(named) if named else find_file(DETECTOR_STEMS, folder)
+    if path is None and arguments.demo:
+        return None
+    return path or _obtain(arguments, DETECTOR_STEMS, folder, "face detector", "--detector FILE, or --detector lbp")
+
+
+def _parser_file(arguments: argparse.Namespace, folder: Path) -> Path:
+    return arguments.parser or _obtain(arguments, PARSER_STEMS, folder, "ParseNet", "--parser FILE")
+
+
+def _network(path: Path | None, device: torch.device, dtype: torch.dtype) -> tuple[Network, str]:
+    if path is None:
         state = passthrough_state_dict(DEMO_NETWORK, DEMO_SHARPEN)
         network = Network.from_state_dict(DEMO_NETWORK, state, dtype=dtype).to(device)
         what = f"built-in sharpening pass-through at {DEMO_NETWORK.size} px"
         return network, f"{what}: shows the whole pipeline, restores nothing"
-    path = path or require_file(NETWORK_STEMS, folder, "GPEN network", "--network FILE")
     network = load_network(path, device=device, dtype=dtype)
     return network, f"{path} (GPEN at {network.config.size} px)"
 
 
-def _detector(arguments: argparse.Namespace, folder: Path, device: torch.device) -> tuple[Any, str]:
+def _detector(arguments: argparse.Namespace, path: Path | None, device: torch.device) -> tuple[Any, str]:
     if arguments.landmarks:
         return None, f"landmarks from {arguments.landmarks}"
-    named: str | None = arguments.detector
-    path = Path(named) if named and named != "lbp" else find_file(DETECTOR_STEMS, folder)
-    if named == "lbp" or (path is None and arguments.demo):
+    if path is None:
         return LbpDetector(), "lbp: scikit-image's frontal cascade with mean landmarks (RetinaFace finds faces better)"
-    path = path or require_file(DETECTOR_STEMS, folder, "face detector", "--detector FILE, or --detector lbp")
     detector: FaceDetector = load_detector(path, device=device)
     return detector, f"{path} ({detector.kind})"
 
 
-def _parser(arguments: argparse.Namespace, folder: Path, device: torch.device) -> FaceParser:
-    path = arguments.parser or require_file(PARSER_STEMS, folder, "ParseNet", "--parser FILE")
-    return load_parser(path, device=device)
+def _obtain(arguments: argparse.Namespace, stems: Sequence[str], folder: Path, what: str, option: str) -> Path:
+    """The file in `folder`, fetched if the user agreed to that."""
+    if find_file(stems, folder) is None and agreed(arguments):
+        return fetch_entry(entry_for(stems[0]), folder)
+    return require_file(stems, folder, what, option)

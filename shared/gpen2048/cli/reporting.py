@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..options import RestoreOptions
 from ..restoration import Restoration
@@ -32,3 +36,22 @@ def summary_line(report: dict[str, Any]) -> str:
         f"{report['input']} -> {report['output']}: {len(faces)} faces found, {restored} restored{left}, "
         f"scale {report['scale']:g}, {report['seconds']:.1f} s"
     )
+
+
+def write_json(path: Path, content: object) -> None:
+    """Writes `content` to `path`, which holds what it held before until that is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    try:
+        partial.write_text(json.dumps(content, indent=2, default=_plain) + "\n", encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, (np.floating, np.integer)):
+        return value.item()
+    raise TypeError(f"no JSON for {type(value).__name__}")

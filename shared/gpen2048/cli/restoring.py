@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from ..colour import luma
 from ..comparison import MOST_FACES, compare_sheet
-from ..errors import GpenError, InvalidOptionError, OutOfMemoryError
+from ..errors import GpenError, InvalidOptionError
 from ..images import Picture, read_image, write_image
 from ..options import RestoreOptions
 from ..restoration import Restoration
-from ..restorer import FaceRestorer
 from ..task import Request
 from .flags import add_option_flags, read_option_flags
 from .landmarks import read_landmarks
-from .loading import Equipment, add_equipment_flags, load_equipment
+from .loading import Equipment, add_equipment_flags, load_equipment, read_region
 from .progress import FaceBar
-from .reporting import picture_report, summary_line
+from .reporting import picture_report, summary_line, write_json
+from .sequencing import add_sequence_flags, is_sequence, restore_sequences
 from .sources import Job, plan
-
-GIGABYTE = 1e9
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser("restore", help="restore the faces of photos")
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures, folders or patterns")
+    parser = commands.add_parser("restore", help="restore the faces of photos and films")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures, folders or patterns; or films")
     parser.add_argument("-o", "--output", type=Path, required=True, help="a picture file, or a folder")
     parser.add_argument("--overwrite", action="store_true", help="allow an input to be replaced")
     parser.add_argument("--landmarks", type=Path, metavar="FILE.json", help="faces to restore, instead of a detector's")
@@ -44,12 +37,15 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--quality", type=int, default=95, metavar="1-100", help="of JPEG and WebP")
     add_equipment_flags(parser)
     add_option_flags(parser)
+    add_sequence_flags(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Restores every input; a bad one is named and does not stop the others. 0 when all were restored, else 1."""
     options = replace(read_option_flags(arguments), max_crops=MOST_FACES if arguments.compare else 0)
+    if is_sequence(arguments):
+        return restore_sequences(arguments, options)
     jobs = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite)
     for flag in ("compare", "save_mask"):
         if getattr(arguments, flag) and len(jobs) > 1:
@@ -66,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             failed += 1
             print(f"gpen2048: {job.source}: {' '.join(str(error).split())}", file=sys.stderr)
     if arguments.report:
-        _write_json(arguments.report, {**equipment.facts, "pictures": reports})
+        write_json(arguments.report, {**equipment.facts, "pictures": reports})
     return 1 if failed else 0
 
 
@@ -76,11 +72,11 @@ def _restore_file(
     started = time.perf_counter()
     picture = read_image(job.source)
     faces = read_landmarks(arguments.landmarks, job.source) if arguments.landmarks else None
-    region = luma(read_image(arguments.region).pixels[None])[0, 0] if arguments.region else None
     with FaceBar(job.source.name) as bar:
         image = picture.pixels.to(equipment.device)
-        request = Request(image, options, faces, None, equipment.upscaler, bar.update, region=region)
-        result = _restore(request, equipment)
+        request = Request(image, options, faces, None, equipment.upscaler, bar.update, region=read_region(arguments))
+        with equipment.memory_explained():
+            result = next(equipment.restorer.each([request]))
     job.target.parent.mkdir(parents=True, exist_ok=True)
     write_image(job.target, picture.with_pixels(result.image.cpu()), quality=arguments.quality)
     if arguments.save_mask:
@@ -93,37 +89,7 @@ def _restore_file(
     return report
 
 
-def _restore(request: Request, equipment: Equipment) -> Restoration:
-    restorer: FaceRestorer = equipment.restorer
-    try:
-        return next(restorer.each([request]))
-    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-        needed = restorer.network.memory_required() / GIGABYTE
-        raise OutOfMemoryError(
-            f"{equipment.device} has too little memory; the network alone wants {needed:.1f} GB beside its weights. "
-            "Try --precision fp16, a smaller --scale, or --device cpu"
-        ) from error
-
-
 def _captions(result: Restoration) -> list[str]:
     restored = [(number, face) for number, face in enumerate(result.faces) if face.restored]
     captions = [f"face {number}, {face.size:.0f} px, strength {face.strength:g}" for number, face in restored]
     return captions[: len(result.crops)]
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_text(json.dumps(content, indent=2, default=_plain) + "\n", encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, (np.floating, np.integer)):
-        return value.item()
-    raise TypeError(f"no JSON for {type(value).__name__}")

@@ -14,7 +14,7 @@ LOCALIZATIONS = sorted((Path(__file__).parents[3] / "localizations").glob("*.jso
 
 def test_the_section_has_every_setting_with_a_usable_default(host: Any) -> None:
     labels = host.shared.opts.data_labels
-    wanted = {"gpen_model", "gpen_detector", "gpen_precision", "gpen_unload", "gpen_api_megapixels"}
+    wanted = {"gpen_model", "gpen_detector", "gpen_precision", "gpen_unload", "gpen_fetch", "gpen_api_megapixels"}
     options = {f"gpen_{info.name}" for info in host.controls.shown_options()} - {"gpen_scale", "gpen_max_scale"}
     assert set(labels) == wanted | options
     assert {info.section for info in labels.values()} == {("gpen2048", "GPEN-2048")}

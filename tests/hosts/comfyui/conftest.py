@@ -15,7 +15,7 @@ import pytest
 import torch
 from gpen2048.network import NetworkConfig
 from gpen2048.passthrough import passthrough_state_dict
-from torch import Tensor
+from torch import Tensor, nn
 
 ROOT = Path(__file__).parents[3]
 PACK = "/base/custom_nodes/any-name"  # ComfyUI names the module by its path
@@ -96,3 +96,29 @@ def box(left: float, top: float, size: float = 40) -> dict[str, Any]:
 def bboxes() -> list[list[dict[str, Any]]]:
     """Two faces, none, one."""
     return [[box(10, 20), box(70, 30)], [], [box(40, 25)]]
+
+
+class Exhausted(nn.Module):
+    """Runs out of memory until it is asked for little enough."""
+
+    def __init__(self, network: Any, fits: Any):
+        super().__init__()
+        self.config, self._real, self._fits = network.config, [network], fits
+        self.low_memory, self.last_note = False, None
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor, on_stage: Any = None) -> Tensor:
+        if not self._fits(self, len(x)):
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return self._real[0](x, on_stage)
+
+    def memory_required(self, batch: int = 1, device: Any = None) -> int:
+        return batch
+
+    def release(self) -> None:
+        self._real[0].release()
+
+
+@pytest.fixture
+def exhausted() -> type[Exhausted]:
+    return Exhausted

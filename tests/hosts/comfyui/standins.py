@@ -87,6 +87,7 @@ def _management(host: Host) -> ModuleType:
         free_memory=lambda memory, device: [],
         module_size=lambda module: 0,
         get_free_memory=lambda device=None: 8 << 30,
+        InterruptProcessingException=Interrupted,
         throw_exception_if_processing_interrupted=host.check_interrupt,
     )
 
@@ -183,6 +184,7 @@ class IO:
     Image, Mask, UpscaleModel = _type(), _type(), _type()
     String = _type("default", "multiline")
     Combo = _type("default", "options")
+    Boolean = _type("default")
     Int = Float = _type("default", "min", "max", "step")
     Custom = staticmethod(lambda name: _type())
 

@@ -49,6 +49,8 @@ def test_what_is_missing_is_named_with_source_and_folder(host: Any, nodes: dict[
     assert "modelscope.cn" in told and str(host.models / "facerestore_models") in told
     told = loader.validate_inputs(network_file.name, "detection_Resnet50_Final.pth")
     assert "facexlib/releases" in told and str(host.models / "facedetection") in told
+    assert "detection_Resnet50_Final.pth" in told
+    assert "GPEN-BFR-512.pth from https://" in loader.validate_inputs("GPEN-BFR-512.pth", "none")
     assert loader.validate_inputs(network_file.name, "none") is True
     with pytest.raises(Exception, match="modelscope"):
         loader.execute("GPEN-BFR-2048.pth", "none")

@@ -66,32 +66,11 @@ def test_progress_never_goes_back_and_ends_full(
     assert len(previews) == 3 and previews[0][0] == "JPEG" and previews[0][1].size == (512, 512)
 
 
-class Exhausted(nn.Module):
-    """Runs out of memory until it is asked for little enough."""
-
-    def __init__(self, network: Any, fits: Any):
-        super().__init__()
-        self.config, self._real, self._fits = network.config, [network], fits
-        self.low_memory, self.last_note = False, None
-        self.weight = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: Tensor, on_stage: Any = None) -> Tensor:
-        if not self._fits(self, len(x)):
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return self._real[0](x, on_stage)
-
-    def memory_required(self, batch: int = 1, device: Any = None) -> int:
-        return batch
-
-    def release(self) -> None:
-        self._real[0].release()
-
-
 def test_out_of_memory_first_takes_less_per_face(
-    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, caplog: Any
+    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, caplog: Any, exhausted: Any
 ) -> None:
     whole = run(nodes, photos, model, bboxes)[0]
-    model.patcher.model = Exhausted(model.network, lambda network, batch: network.low_memory)
+    model.patcher.model = exhausted(model.network, lambda network, batch: network.low_memory)
     with caplog.at_level(logging.WARNING):
         image, _, _, report = run(nodes, photos, model, bboxes)
     assert torch.allclose(image, whole, atol=1e-5) and host.emptied == 1
@@ -100,8 +79,10 @@ def test_out_of_memory_first_takes_less_per_face(
     assert not model.network.low_memory  # the next run starts afresh
 
 
-def test_then_half_precision(host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any) -> None:
-    model.patcher.model = Exhausted(model.network, lambda network, batch: False)
+def test_then_half_precision(
+    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, exhausted: Any
+) -> None:
+    model.patcher.model = exhausted(model.network, lambda network, batch: False)
     image, _, _, report = run(nodes, photos, model, bboxes)
     note = json.loads(report)["frames"][0]["faces"][0]["note"]
     assert "low-memory" in note and "half precision" in note
@@ -110,17 +91,23 @@ def test_then_half_precision(host: Any, nodes: dict[str, Any], model: Any, photo
 
 
 def test_at_last_the_hosts_own_error(
-    nodes: dict[str, Any], pack: Any, model: Any, photos: Tensor, bboxes: Any, monkeypatch: pytest.MonkeyPatch
+    nodes: dict[str, Any],
+    pack: Any,
+    model: Any,
+    photos: Tensor,
+    bboxes: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    exhausted: Any,
 ) -> None:
-    model.patcher.model = Exhausted(model.network, lambda network, batch: False)
+    model.patcher.model = exhausted(model.network, lambda network, batch: False)
     sparing = pack("comfyui_gpen.sparing")
     read = sparing.load_network
-    monkeypatch.setattr(sparing, "load_network", lambda *a, **k: Exhausted(read(*a, **k), lambda *_: False).bfloat16())
+    monkeypatch.setattr(sparing, "load_network", lambda *a, **k: exhausted(read(*a, **k), lambda *_: False).bfloat16())
     with pytest.raises(torch.cuda.OutOfMemoryError):
         run(nodes, photos, model, bboxes)
 
 
-def test_a_batch_of_crops_is_halved_until_it_fits(pack: Any, model: Any) -> None:
+def test_a_batch_of_crops_is_halved_until_it_fits(pack: Any, model: Any, exhausted: Any) -> None:
     seen: list[int] = []
 
     def fits(network: Any, batch: int) -> bool:
@@ -129,36 +116,19 @@ def test_a_batch_of_crops_is_halved_until_it_fits(pack: Any, model: Any) -> None
 
     crops = torch.rand(5, 3, 64, 64) * 2 - 1
     whole = model.network(crops)
-    model.patcher.model = Exhausted(model.network, fits)
+    model.patcher.model = exhausted(model.network, fits)
     with pack("comfyui_gpen.sparing").SparingNetwork(model, lambda crop: None) as network:
         assert torch.allclose(network(crops), whole, atol=1e-5)
     assert seen == [5, 2, 2, 1]
 
 
-@pytest.mark.parametrize(("free", "at_once"), [(8 << 30, 2), (0, 1)])
-def test_faces_go_together_where_memory_allows(
-    host: Any, nodes: dict[str, Any], pack: Any, model: Any, photos: Tensor, bboxes: Any, free: int, at_once: int
-) -> None:
-    whole = run(nodes, photos, model, bboxes)[0]
-    seen: list[int] = []
-    model.patcher.model = Exhausted(model.network, lambda network, batch: not seen.append(batch))
-    management = pack("comfyui_gpen.batching").mm
-    management.is_device_cpu = lambda device: False
-    management.get_free_memory = lambda device: free
-    host.progress.clear()
-    assert torch.allclose(run(nodes, photos, model, bboxes)[0], whole, atol=1e-5)
-    assert max(seen) == at_once and sum(seen) == 3
-    values = [value for value, _, _ in host.progress]
-    assert values == sorted(values)
-
-
 def test_another_error_is_not_taken_for_lack_of_memory(
-    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any
+    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, exhausted: Any
 ) -> None:
     def fail(network: Any, batch: int) -> bool:
         raise RuntimeError("something else")
 
-    model.patcher.model = Exhausted(model.network, fail)
+    model.patcher.model = exhausted(model.network, fail)
     with pytest.raises(RuntimeError, match="something else"):
         run(nodes, photos, model, bboxes)
     assert host.emptied == 0

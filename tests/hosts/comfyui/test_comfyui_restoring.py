@@ -95,6 +95,9 @@ class Detector:
         self.network(image)
         return self.faces
 
+    def memory_required(self, height: int, width: int) -> int:
+        return height * width
+
 
 def test_foreign_boxes_choose_among_the_faces_found(
     nodes: dict[str, Any], pack: Any, model: Any, photos: Tensor, bboxes: Any

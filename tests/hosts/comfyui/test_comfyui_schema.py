@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gpen2048 import RestoreOptions, describe_options
+from PIL import Image
 
 ROOT = Path(__file__).parents[3]
 LANGUAGES = ("es", "fr", "ja", "ko", "ru", "zh", "zh-TW")
@@ -87,3 +89,11 @@ def test_translations_and_help_cover_every_node(nodes: dict[str, Any]) -> None:
             assert told["display_name"] and told["description"]
             assert set(told["inputs"]) == {widget.id for widget in schema.inputs}, language
             assert set(told["outputs"]) == {str(n) for n in range(len(schema.outputs))}, language
+
+
+def test_the_registrys_icon_is_in_the_repository() -> None:
+    told = (ROOT / "pyproject.toml").read_text("utf-8")
+    repository = re.findall(r'^Repository = "https://github\.com/(\S+)"', told, re.M)
+    (address,) = re.findall(r'^Icon = "https://raw\.githubusercontent\.com/(\S+)/main/(\S+)"', told, re.M)
+    width, height = Image.open(ROOT / address[1]).size
+    assert [address[0]] == repository and width <= 800 and height <= 400  # as the registry's specification has it

@@ -1,0 +1,150 @@
+"""Makes benchmarks/README.md and its plots from the newest results of each kind.
+
+python benchmarks/page.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import timing
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+PAGE = Path(__file__).parent / "README.md"
+PLOTS = timing.RESULTS / "plots"
+HEAD = """# Benchmarks
+
+Made by `make benchmark-page` from the JSON files in `results/`, which `make benchmark` measures; do not edit. Ratios
+are medians over neighbouring runs of the contenders, each in its turn; "processor" is the time of all threads together.
+"""
+Table = list[list[str]]
+
+
+def main() -> None:
+    """Writes the page; a kind without results is left out."""
+    PLOTS.mkdir(parents=True, exist_ok=True)
+    parts = [HEAD]
+    for kind, section in (("network", _network), ("pipeline", _pipeline), ("growth", _growth)):
+        for path in _newest(kind):
+            result = json.loads(path.read_text())
+            parts.append(section(result, path.stem) + _origin(result["machine"], path))
+    PAGE.write_text("\n".join(parts))
+    print(f"written to {PAGE}")
+
+
+def _newest(kind: str) -> list[Path]:
+    """The last result of `kind` on each kind of device, by the date in its name."""
+    newest: dict[str, Path] = {}
+    for path in sorted(timing.RESULTS.glob(f"{kind}-*.json")):
+        newest[path.stem.split("-")[1]] = path
+    return list(newest.values())
+
+
+def _network(result: dict[str, Any], name: str) -> str:
+    rows: Table = []
+    for run in result["runs"]:
+        for baseline, contenders in run["against"].items():
+            for contender, row in contenders.items():
+                if contender != baseline:
+                    rows.append(_network_row(run, baseline, contender, row))
+    figure, axes = pyplot.subplots(figsize=(7, 0.4 * len(rows) + 1))
+    axes.barh([" ".join(row[:4]) for row in rows], [float(row[6].rstrip("x")) for row in rows])
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.invert_yaxis()
+    axes.set_xlabel("times as fast, on the clock")
+    head = ["px", "faces", "precision", "against", "s", "processor s", "times as fast", "processor", "peak MB"]
+    return _section("The network", figure, name, _table(head, rows))
+
+
+def _network_row(run: dict[str, Any], baseline: str, contender: str, row: dict[str, Any]) -> list[str]:
+    peak = row["peak_bytes_over_loaded"]
+    speed = [f"{row[f'{clock}_speedup']['median']:.2f}x" for clock in ("wall", "user")]
+    seconds = [f"{row['wall']:.2f}", f"{row['user'] + row['system']:.2f}"]
+    memory = "–" if peak is None else f"{peak / 1e6:.0f}"
+    return [str(run["size"]), f"x{run['batch']}", contender, f"vs {baseline}", *seconds, *speed, memory]
+
+
+def _pipeline(result: dict[str, Any], name: str) -> str:
+    rows: Table = []
+    figure, axes = pyplot.subplots(figsize=(7, 3))
+    labels = list(result["pictures"])
+    left = [0.0] * len(labels)
+    for stage in ("detection", "crops", "paste", "rest"):
+        shares = [_share(result, picture, stage) for picture in labels]
+        axes.barh(labels, shares, left=left, label=stage)
+        left = [a + b for a, b in zip(left, shares)]
+    axes.axvline(10, color="black", linewidth=0.8, linestyle="--")
+    axes.set_xlabel("% of the network's own processor time")
+    axes.legend()
+    for label, picture in result["pictures"].items():
+        for who, stages in picture["stages"].items():
+            for stage, seconds in stages.items():
+                rows.append([label, str(picture["faces"]), who, stage, *_both(seconds)])
+        share = [f"{picture['share'][clock]:.1%}" for clock in ("wall", "processor")]
+        rows.append([label, str(picture["faces"]), "gpen2048", "**share of the network's time**", *share])
+    network = result["network"]
+    text = f"The network itself takes {network['wall']:.2f} s a face at {network['size']} px "
+    text += f"(processor {network['processor']:.2f} s). In its place stood one that returns its input.\n\n"
+    head = ["picture", "faces", "who", "stage", "s", "processor s"]
+    return _section("Everything around it", figure, name, text + _table(head, rows))
+
+
+def _share(result: dict[str, Any], picture: str, stage: str) -> float:
+    measured = result["pictures"][picture]
+    network = result["network"]["processor"] * measured["faces"]
+    return 100 * measured["stages"]["gpen2048"][stage]["processor"] / network
+
+
+def _growth(result: dict[str, Any], name: str) -> str:
+    pixels = {key: value for key, value in result.items() if key.startswith("pixels")}
+    figure, (faces, seconds, memory) = pyplot.subplots(1, 3, figsize=(12, 3.5), layout="constrained")
+    rows = result["faces"]["rows"]
+    faces.plot([row["faces"] for row in rows], [row["around"]["processor"] for row in rows], "o-")
+    faces.set(xlabel="faces", ylabel="processor s around the network")
+    for key, value in pixels.items():
+        megapixels = [row["megapixels"] for row in value["rows"]]
+        label = key.removeprefix("pixels, ")
+        seconds.loglog(megapixels, [row["around"]["processor"] for row in value["rows"]], "o-", label=label)
+        memory.plot(megapixels, [(row["peak_bytes"] or 0) / 1e6 for row in value["rows"]], "o-", label=label)
+    seconds.set(xlabel="megapixels", ylabel="processor s around the network")
+    memory.set(xlabel="megapixels", ylabel="peak MB beyond the picture")
+    seconds.legend()
+    lines = [f"- Each face costs {result['faces']['seconds_per_face']:.3f} s of the processor around the network "
+             f"(exponent {result['faces']['exponent']:.2f})."]  # fmt: skip
+    for key, value in pixels.items():
+        room = value["bytes_per_pixel"]
+        lines.append(
+            f"- {key}: time grows with exponent {value['exponent']:.2f} (detection {value['detection_exponent']:.2f})"
+            + ("." if room is None else f", memory by {room:.0f} bytes a pixel.")
+        )
+    return _section("How it grows", figure, name, "\n".join(lines) + "\n")
+
+
+def _both(seconds: dict[str, float]) -> list[str]:
+    return [f"{seconds['wall']:.3f}", f"{seconds['processor']:.3f}"]
+
+
+def _section(title: str, figure: Any, name: str, text: str) -> str:
+    figure.savefig(PLOTS / f"{name}.png", dpi=100, bbox_inches="tight")
+    pyplot.close(figure)
+    return f"## {title}\n\n![{title}](results/plots/{name}.png)\n\n{text}"
+
+
+def _table(head: list[str], rows: Table) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _origin(machine: dict[str, Any], path: Path) -> str:
+    versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
+    where = f"{machine['device']}, {machine['threads']} threads, Python {machine['python']}, {versions}"
+    return f"\n{machine['date'][:10]}, {where} ([{path.name}](results/{path.name})).\n"
+
+
+if __name__ == "__main__":
+    main()

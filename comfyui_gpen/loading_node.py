@@ -1,0 +1,69 @@
+"""Load GPEN."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from . import folders
+from .schema import CATEGORY, GpenModelType, mark_advanced, node_schema
+
+
+class GPENLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        networks = folders.network_files() or ["GPEN-BFR-2048.pth"]
+        detectors = [*folders.detector_files(), folders.NO_DETECTOR]
+        precision = io.Combo.Input(
+            "precision",
+            options=["auto", "fp32", "fp16", "bf16"],
+            default="auto",
+            tooltip="How precisely to compute. auto: as ComfyUI advises for your device.",
+        )
+        mark_advanced(precision)
+        return node_schema(
+            node_id="GPENLoader",
+            display_name="Load GPEN",
+            category=CATEGORY,
+            description="Loads a GPEN face restoration network and the detector that finds the faces for it.",
+            search_aliases=["gpen", "face restore model", "GPEN-BFR-2048", "load face restoration model"],
+            inputs=[
+                io.Combo.Input(
+                    "model_name",
+                    options=networks,
+                    default=networks[0],
+                    tooltip="A GPEN network from models/facerestore_models, such as GPEN-BFR-2048.",
+                ),
+                io.Combo.Input(
+                    "detector",
+                    options=detectors,
+                    default=detectors[0],
+                    tooltip="A RetinaFace detector from models/facedetection or models/facerestore_models. "
+                    "none: for Restore Face Crop only.",
+                ),
+                precision,
+            ],
+            outputs=[GpenModelType.Output(display_name="GPEN_MODEL", tooltip="For Restore Faces and its companions.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model_name: str, detector: str) -> bool | str:
+        """Names what to fetch and where to put it, where ComfyUI would only say that the value is not in its list."""
+        try:
+            folders.require_network(model_name)
+            if detector != folders.NO_DETECTOR:
+                folders.require_detector(detector)
+        except folders.WeightsNotFoundError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, model_name: str, detector: str, precision: str = "auto") -> str:
+        from .model import fingerprint
+
+        return fingerprint(model_name, detector)
+
+    @classmethod
+    def execute(cls, model_name: str, detector: str, precision: str = "auto") -> io.NodeOutput:
+        from .model import load_model
+
+        return io.NodeOutput(load_model(model_name, detector, precision))

@@ -1,0 +1,135 @@
+"""A film from its file to its output: cut into pieces, each on record like a picture, and joined when all are there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from ..errors import GpenError
+from ..films import open_film
+from .film_cutting import spans
+from .film_joining import JoiningWriter, read_pieces
+from .manifest import Manifest, Record
+from .outputs import FATAL
+from .picture_jobs import one_line, with_output
+from .pictures import FilmPiece, Restore, Span
+from .recipe import Recipe, file_hash, why_to_do
+from .sources import Item
+
+Job = Callable[[Restore], list[Record]]
+
+
+def film_jobs(item: Item, manifest: Manifest, recipe: Recipe) -> Iterator[Job]:
+    """One job for each piece of the film `item` that is not on record yet; the last to be done joins them all."""
+    record = Record(item.output, str(item.source), "", 0, 0, recipe.options_hash, recipe.network_hash)
+    try:
+        stat = item.source.stat()
+        record = replace(
+            record, source_hash=file_hash(item.source), source_size=stat.st_size, source_time=stat.st_mtime_ns
+        )
+        with open_film(item.source) as film:
+            cut = spans(film, recipe.piece)
+    except (GpenError, OSError, ValueError) as error:
+        yield partial(_fail, manifest, replace(record, error=one_line(error)))
+        return
+    yield from _Film(item, record, cut, manifest, recipe).jobs()
+
+
+def pieces_folder(manifest: Manifest, output: str) -> Path:
+    """Where the pieces of a film lie until it is whole."""
+    target = manifest.target(output)
+    return target.with_name(f".{target.name}.pieces")
+
+
+def _fail(manifest: Manifest, record: Record, restore: Restore) -> list[Record]:
+    manifest.add(record)
+    return [record]
+
+
+class _Film:
+    """A film in the making."""
+
+    def __init__(self, item: Item, record: Record, cut: list[Span], manifest: Manifest, recipe: Recipe):
+        self._item, self._record, self._manifest, self._recipe = item, record, manifest, recipe
+        folder = pieces_folder(manifest, item.output).relative_to(manifest.destination)
+        names = [(folder / f"{span.first or 0}-{span.last or 'end'}.packets").as_posix() for span in cut]
+        self._pieces = dict(zip(names, cut))
+        self._left = 0
+        self._error = ""
+        self._lock = threading.Lock()
+
+    def jobs(self) -> Iterator[Job]:
+        todo = [name for name in self._pieces if self._why(name)]
+        self._left = len(todo)
+        if not todo:
+            yield lambda _: [self._join()]
+        for name in todo:
+            yield partial(self._do, name)
+
+    def _why(self, name: str) -> str:
+        record = self._manifest.get(name)
+        if record is not None and record.source_hash != self._record.source_hash:
+            return "changed"
+        return why_to_do(Item(self._item.source, name), self._manifest, self._recipe)
+
+    def _do(self, name: str, restore: Restore) -> list[Record]:
+        """Restores a piece, unless another one has failed already; joins all after the last."""
+        if self._error:
+            return []
+        suffix, path = Path(self._item.output).suffix, str(self._item.source.resolve())
+        size, recipe = self._record.source_size, self._recipe
+        piece = FilmPiece(path, size, self._pieces[name], suffix, recipe.codec, recipe.quality)
+        (result,) = restore([piece])
+        record = with_output(replace(self._record, output=name, film=self._item.output), result, self._manifest)
+        self._manifest.add(record)
+        with self._lock:
+            self._left -= 1
+            if record.error and not self._error:
+                self._error = record.error
+                return _fail(self._manifest, replace(self._record, error=record.error), restore)
+            return [record, self._join()] if not self._left and not self._error else [record]
+
+    def _join(self) -> Record:
+        """Puts all pieces together with the sound, which is the film; then they are not needed any more."""
+        records = [self._manifest.get(name) for name in self._pieces]
+        done = [record for record in records if record is not None]
+        record = replace(
+            self._record,
+            faces=sum(piece.faces for piece in done),
+            restored=sum(piece.restored for piece in done),
+            frames=sum(piece.frames for piece in done),
+            seconds=round(sum(piece.seconds for piece in done), 3),
+            note="; ".join(sorted({piece.note for piece in done if piece.note})),
+        )
+        try:
+            part = self._write()
+            record = replace(record, part=part.name, output_size=part.stat().st_size)
+        except (GpenError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in FATAL:
+                raise
+            record = replace(record, error=one_line(error))
+        self._manifest.add(record)
+        if not record.error:
+            shutil.rmtree(pieces_folder(self._manifest, record.output), ignore_errors=True)
+        return record
+
+    def _write(self) -> Path:
+        """The film, whole and on the disk, under a name that is not its own yet."""
+        target = self._manifest.target(self._item.output)
+        pieces = read_pieces(self._manifest.target(name) for name in self._pieces)
+        whole = pieces_folder(self._manifest, self._item.output) / f"joined{target.suffix}"
+        codec, quality = self._recipe.codec, self._recipe.quality
+        with (
+            open_film(self._item.source) as film,
+            JoiningWriter(whole, film, codec=codec, quality=quality) as writer,
+        ):
+            writer.join(pieces)
+        with whole.open("rb+") as file:
+            os.fsync(file.fileno())
+        return whole.replace(target.with_name(f".{secrets.token_hex(8)}.part"))

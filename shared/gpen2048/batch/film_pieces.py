@@ -1,0 +1,80 @@
+"""A piece of a film, restored and encoded: what every engine runs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import UnsupportedFilmError
+from ..film_frames import FilmFrame
+from ..film_reading import Film
+from ..films import open_film
+from ..options import RestoreOptions
+from ..restorer import FaceRestorer
+from ..sequence import CONTEXT_AFTER, restore_sequence
+from ..task import Progress
+from .film_cutting import with_context
+from .film_joining import PieceWriter
+from .pictures import FilmPiece, Restored
+
+Shown = deque[tuple[int, int]]
+
+
+def restore_piece(
+    piece: FilmPiece, restorer: FaceRestorer, options: RestoreOptions, device: torch.device, on_progress: Progress
+) -> Restored:
+    """The encoded frames of `piece`, the same whatever other pieces the film is cut into."""
+    with open_film(_present(piece)) as film, tempfile.TemporaryDirectory() as folder:
+        scale = _first_scale(film, restorer, options, device) if options.scale == "auto" else float(options.scale)
+        taken, context = with_context(film, piece.span)
+        shown: Shown = deque()
+        faces = restored = frames = 0
+        results = restore_sequence(
+            _noted(taken, shown, device), restorer, options, scale=scale, context=context, on_progress=on_progress
+        )
+        target = Path(folder) / f"piece{piece.suffix}"
+        with PieceWriter(target, film, codec=piece.codec, quality=piece.quality) as writer:
+            for result in results:
+                if not frames:
+                    _skip(shown, context[0])
+                writer.write(result.image, *shown.popleft())
+                frames += 1
+                faces += len(result.faces)
+                restored += sum(face.restored for face in result.faces)
+        if writer.encoded is None:
+            raise UnsupportedFilmError(f"{piece.path}: no frame of it can be decoded from {piece.span.first} on")
+        note = "; ".join(film.problems)
+        return Restored(writer.encoded.to_bytes(), faces, restored, frames=frames, note=note)
+
+
+def _skip(shown: Shown, count: int) -> None:
+    for _ in range(count):
+        shown.popleft()
+
+
+def _present(piece: FilmPiece) -> Path:
+    path = Path(piece.path)
+    if not path.is_file() or path.stat().st_size != piece.size:
+        raise UnsupportedFilmError(
+            f"{path}: the worker does not see this film of {piece.size} bytes; wanted a folder that all workers share"
+        )
+    return path
+
+
+def _first_scale(film: Film, restorer: FaceRestorer, options: RestoreOptions, device: torch.device) -> float:
+    """The scale that restore_sequence chooses for the film as a whole, which it does by its first frames."""
+    frames = (frame.pixels.to(device) for frame in islice(film.frames(), CONTEXT_AFTER + 1))
+    return next(restore_sequence(frames, restorer, options)).scale
+
+
+def _noted(frames: Iterator[FilmFrame], shown: Shown, device: torch.device) -> Iterator[Tensor]:
+    """The pixels of `frames` on `device`; when and how long they are shown goes into `shown`."""
+    for frame in frames:
+        shown.append((frame.pts, frame.duration))
+        yield frame.pixels.to(device)

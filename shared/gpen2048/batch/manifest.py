@@ -1,0 +1,160 @@
+"""The record of a batch: one JSON object a line, only ever appended to, and so never half rewritten.
+
+A line is written in one piece and brought to the disk (fsync) before its output gets its name; the output itself is
+on the disk before that. So whatever a line says is true even after a power cut. A last line that was cut off is
+dropped when the file is opened. Later lines replace earlier ones about the same output.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..errors import GpenError
+from .outputs import unfinished
+
+NAME = "manifest.jsonl"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What became of one source. Hashes are SHA-256, in hexadecimal."""
+
+    output: str  # below the destination, with "/" between folders
+    source: str
+    source_hash: str
+    source_size: int  # bytes
+    source_time: int  # of its last change, nanoseconds since 1970
+    options_hash: str
+    network_hash: str
+    part: str = ""  # the file name under which the output lay until it was on record
+    output_size: int = 0  # bytes
+    faces: int = 0  # found
+    restored: int = 0
+    seconds: float = 0.0
+    error: str = ""  # why there is no output
+    note: str = ""  # what is wrong with the output all the same
+    frames: int = 0  # of a film, or of a piece of one
+    film: str = ""  # the output that a piece is for
+
+
+class Manifest:
+    """The records in `destination`/manifest.jsonl, open for this process alone.
+
+    Raises GpenError when another run has it open. Outputs that a killed run had finished but not yet renamed get their
+    names; what it had not finished is removed, where there are records or `outputs` are to be.
+    """
+
+    def __init__(self, destination: Path, outputs: Iterable[str] = ()):
+        self.destination = destination
+        self.path = destination / NAME
+        destination.mkdir(parents=True, exist_ok=True)
+        self._file = _open_alone(self.path)
+        self._lock = threading.Lock()
+        self._records = {record.output: record for record in self._read()}
+        self._settle({self.target(output).parent for output in (*self._records, *outputs)})
+
+    def __enter__(self) -> Manifest:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def get(self, output: str) -> Record | None:
+        """The last record about `output`."""
+        return self._records.get(output)
+
+    def target(self, output: str) -> Path:
+        return self.destination / output
+
+    def add(self, record: Record) -> None:
+        """Puts `record` down, and gives its output, until now in `record.part`, the name it is to have."""
+        with self._lock:
+            self._append(asdict(record))
+            self._records[record.output] = record
+            if record.part:
+                target = self.target(record.output)
+                target.with_name(record.part).replace(target)
+
+    def note(self, facts: dict[str, Any]) -> None:
+        """Puts down something that is no record, such as what the hashes stand for; readers pass over it."""
+        with self._lock:
+            self._append(facts)
+
+    def _read(self) -> Iterator[Record]:
+        """The records in the file, which then ends with a whole line."""
+        end = 0
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.endswith(b"\n"):
+                    log.info("%s: line %d was cut off; its picture is done again", self.path, number)
+                    break
+                end += len(line)
+                try:
+                    content: dict[str, Any] = json.loads(line)
+                    if "source_hash" in content:
+                        yield _record(content)
+                except (ValueError, TypeError, AttributeError, KeyError):
+                    log.warning("%s: line %d is no record; its picture is done again", self.path, number)
+        self._file.truncate(end)
+
+    def _append(self, content: dict[str, Any]) -> None:
+        end = self._file.seek(0, os.SEEK_END)
+        line = json.dumps(content, ensure_ascii=False).encode() + b"\n"
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(end)
+            raise
+
+    def _settle(self, folders: Iterable[Path]) -> None:
+        """Ends what a killed run had begun in `folders`."""
+        targets = {
+            self.target(r.output).with_name(r.part): self.target(r.output) for r in self._records.values() if r.part
+        }
+        removed = 0
+        for part in unfinished(folders):
+            if part in targets:
+                part.replace(targets[part])
+            else:
+                part.unlink()
+                removed += 1
+        if removed:
+            log.info("removed %d unfinished files of an earlier run", removed)
+
+
+def _open_alone(path: Path) -> FileIO:
+    file = FileIO(path, "a+")  # unbuffered: a line reaches the system in one piece
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            raise GpenError(f"{path}: another run is writing to it; wanted a destination of its own") from error
+    return file
+
+
+def _record(content: dict[str, Any]) -> Record:
+    """Fields that this version does not know are left out; hashes that many records share are held once."""
+    known = {field.name: content[field.name] for field in fields(Record) if field.name in content}
+    for name in ("options_hash", "network_hash"):
+        known[name] = sys.intern(known[name])
+    return Record(**known)

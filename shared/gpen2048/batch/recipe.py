@@ -1,0 +1,92 @@
+"""What a result depends on, and so what of a batch is still, or again, to be done."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..faces import Face
+from .manifest import Manifest, Record
+from .sources import Item
+
+FindFaces = Callable[[Path], Sequence[Face]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hashes of all that a result depends on besides its source; the user's own faces, if any; what becomes of films.
+
+    `codec` and `quality` are FilmWriter's; `piece` is how many frames of a film are restored together at least.
+    """
+
+    options_hash: str
+    network_hash: str
+    find_faces: FindFaces | None = None
+    codec: str = "h264"
+    quality: int = 16
+    piece: int = 240
+
+
+def what_to_do(
+    items: Iterable[Item], manifest: Manifest, recipe: Recipe, *, checksum: bool = False
+) -> Iterator[tuple[Item, str]]:
+    """Those of `items` that no earlier run has done as the recipe has it, each with why: missing, changed or failed.
+
+    A source is taken as unchanged if its size and time of change are, or, with `checksum` only, if its hash is.
+    """
+    for item in items:
+        why = why_to_do(item, manifest, recipe, checksum=checksum)
+        if why:
+            yield item, why
+
+
+def why_to_do(item: Item, manifest: Manifest, recipe: Recipe, *, checksum: bool = False) -> str:
+    """ "missing", "changed" or "failed"; "" when it is done."""
+    record = manifest.get(item.output)
+    if record is None:
+        return "missing"
+    if record.error:
+        return "failed"
+    if (record.options_hash, record.network_hash) != (recipe.options_hash, recipe.network_hash):
+        return "changed"
+    if _size(manifest.target(item.output)) != record.output_size:
+        return "missing"
+    return "changed" if _has_changed(item.source, record, checksum) else ""
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _has_changed(source: Path, record: Record, checksum: bool) -> bool:
+    try:
+        stat = source.stat()
+        if not checksum and (stat.st_size, stat.st_mtime_ns) == (record.source_size, record.source_time):
+            return False
+        return stat.st_size != record.source_size or file_hash(source) != record.source_hash
+    except OSError:
+        return True
+
+
+def options_hash(facts: Mapping[str, object]) -> str:
+    """Of named values: the same whatever their order."""
+    return hash_of(repr(sorted(facts.items())).encode())
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        digest = hashlib.sha256()
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,73 @@
+"""One picture, or piece of a film, from its file to the bytes of its restoration: what every engine runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+import torch
+
+from ..images import decode_image, encode_image
+from ..inference import Network
+from ..options import RestoreOptions
+from ..restorer import FaceRestorer
+from .film_pieces import restore_piece
+from .pictures import Original, Restored, Source
+from .stage import Door, NetworkStage, StoppedError
+
+TOO_LITTLE_MEMORY = "too little memory for it; try fewer pictures in flight, --precision fp16, or a smaller --scale"
+
+
+class PictureRestorer:
+    """Restores pictures for any number of threads at once: the network's work is done one after the other.
+
+    `batch` faces, of one picture or of several, run through the network at once.
+    """
+
+    def __init__(
+        self, restorer: FaceRestorer, device: torch.device, options: RestoreOptions, *, quality: int, batch: int = 1
+    ):
+        self.stage = NetworkStage(restorer.network, batch)
+        self._restorer = restorer
+        self._device = device
+        self._options = replace(options, max_crops=0)
+        self._quality = quality
+
+    def __call__(self, sources: Sequence[Source]) -> list[Restored]:
+        """One Restored for each of `sources`; whatever is wrong with one is said in its own."""
+        return [self._restore_or_say_why(source) for source in sources]
+
+    def stop(self) -> None:
+        """Makes calls under way raise StoppedError as soon as they can."""
+        self.stage.stop()
+
+    def _restore_or_say_why(self, source: Source) -> Restored:
+        started = time.perf_counter()
+        try:
+            result = self._restore(source)
+        except StoppedError:
+            raise
+        except (torch.cuda.OutOfMemoryError, MemoryError):
+            result = Restored(error=TOO_LITTLE_MEMORY)
+        except Exception as error:  # whatever one picture does to any library, the others are restored
+            result = Restored(error=" ".join(str(error).split()) or type(error).__name__)
+        return replace(result, seconds=round(time.perf_counter() - started, 3))
+
+    def _restore(self, source: Source) -> Restored:
+        door = cast(Network, Door(self.stage))
+        restorer = FaceRestorer(door, self._restorer.detector, self._restorer.parser, batch=self.stage.batch)
+        if isinstance(source, Original):
+            return self._restore_picture(source, restorer)
+        return restore_piece(source, restorer, self._options, self._device, self._check)
+
+    def _restore_picture(self, original: Original, restorer: FaceRestorer) -> Restored:
+        picture = decode_image(original.data)
+        image = picture.pixels.to(self._device)
+        result = restorer(image, self._options, faces=original.faces, on_progress=self._check)
+        data = encode_image(picture.with_pixels(result.image.cpu()), original.suffix, quality=self._quality)
+        return Restored(data, len(result.faces), sum(face.restored for face in result.faces))
+
+    def _check(self, done: int, total: int, what: str) -> None:
+        self.stage.check()

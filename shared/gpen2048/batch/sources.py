@@ -1,0 +1,119 @@
+"""What a batch reads and where it writes: folders with all that is below them, patterns, and lists of both."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UnsupportedImageError
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+WRITABLE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+# Read and written as films, by the modules that need PyAV, which this one does not.
+FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv")
+WRITABLE_FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file to read, and the path below the destination under which its restoration is written."""
+
+    source: Path
+    output: str  # with "/" between folders, on every system
+
+
+def find_items(sources: Sequence[str], destination: Path) -> list[Item]:
+    """What `sources` name, in order, each once.
+
+    A folder stands for the pictures and films anywhere below it, a pattern for the files it matches, @FILE for the
+    sources in that file, one a line. Outputs keep the path below the folder, below the fixed part of the pattern, or as
+    a list has it; a file named by itself keeps its name. Hidden files and what lies in `destination` are passed over.
+    Raises UnsupportedImageError for a source that is not there, for two that would become one output, and for an output
+    that would be a source.
+    """
+    items: dict[str, Item] = {}
+    own = destination.resolve()
+    for source, below in _expand_all(sources, own):
+        item = Item(source, _writable(below))
+        other = items.setdefault(item.output, item)
+        if other.source != source:
+            raise UnsupportedImageError(
+                f"{other.source} and {source} would both be written to {destination / item.output}; "
+                "wanted other names, or the folder above both as the source"
+            )
+    for item in items.values():
+        if item.source.resolve() == own / item.output:
+            raise UnsupportedImageError(f"{item.source} would be written over itself; wanted another destination")
+    return list(items.values())
+
+
+def _expand_all(sources: Sequence[str], destination: Path) -> Iterator[tuple[Path, Path]]:
+    for name in sources:
+        if name.startswith("@") and not Path(name).exists():
+            for line in _lines(Path(name[1:])):
+                yield from _expand(line, destination, listed=True)
+        else:
+            yield from _expand(name, destination, listed=False)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise UnsupportedImageError(f"{path}: not UTF-8 text ({error}); wanted a list, one source a line") from error
+
+
+def _expand(name: str, destination: Path, *, listed: bool) -> Iterator[tuple[Path, Path]]:
+    """Files with their paths below the destination."""
+    path = Path(name)
+    if path.is_dir():
+        found = ((file, file.relative_to(path)) for file in _walk(path, destination))
+        wanted = f"a folder with pictures ({' '.join(PICTURE_SUFFIXES)}) or films"
+    elif path.exists():
+        keep = listed and not path.is_absolute() and ".." not in path.parts
+        found = iter([(path, path if keep else Path(path.name))])
+        wanted = "a file"
+    else:
+        root = _fixed_part(name)
+        found = ((file, file.relative_to(root)) for file in _match(name, destination))
+        wanted = "a file, a folder or a pattern that matches some"
+    first = next(found, None)
+    if first is None:
+        raise UnsupportedImageError(f"{name}: nothing there; wanted {wanted}")
+    yield first
+    yield from found
+
+
+def _walk(folder: Path, destination: Path) -> Iterator[Path]:
+    for root, folders, files in os.walk(folder):
+        here = Path(root)
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and (here / n).resolve() != destination)
+        yield from (here / name for name in sorted(files) if _is_source(here / name))
+
+
+def _match(pattern: str, destination: Path) -> Iterator[Path]:
+    for name in sorted(glob.glob(pattern, recursive=True)):
+        path = Path(name)
+        if _is_source(path) and path.is_file() and destination not in path.resolve().parents:
+            yield path
+
+
+def _is_source(path: Path) -> bool:
+    return not path.name.startswith(".") and path.suffix.lower() in (*PICTURE_SUFFIXES, *FILM_SUFFIXES)
+
+
+def _fixed_part(pattern: str) -> Path:
+    """The folders before the first one with a wildcard."""
+    parts = Path(pattern).parts
+    fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+    return Path(*parts[:fixed])
+
+
+def _writable(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix in WRITABLE_SUFFIXES or suffix in WRITABLE_FILM_SUFFIXES:
+        return path.as_posix()
+    return path.with_suffix(".mkv" if suffix in FILM_SUFFIXES else ".png").as_posix()

@@ -1,0 +1,169 @@
+"""`gpen2048 batch`: folders and films of any length, with what is done on record."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ..batch.engine_local import LocalEngine
+from ..batch.engine_ray import RayEngine
+from ..batch.manifest import Manifest
+from ..batch.recipe import Recipe, file_hash, options_hash, what_to_do
+from ..batch.restoring import PictureRestorer
+from ..batch.running import Engine, run
+from ..batch.sources import Item, find_items
+from ..errors import InvalidOptionError
+from ..faces import Face
+from ..film_writing import CODECS, QUALITY, WORST
+from ..options import RestoreOptions
+from .batch_report import BatchReport
+from .flags import add_option_flags, read_option_flags
+from .landmarks import read_landmarks
+from .loading import Equipment, add_equipment_flags, find_weights, load_equipment
+
+IN_FLIGHT = 4  # one picture in the network, one being read, one pasted, one encoded
+CHUNK = 4
+WORKER_CORES = 4
+PIECE = 240  # ten seconds, beside which the frames around it are a seventh more to look at
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is too few; wanted at least 1")
+    return int(text)
+
+
+NUMBER: dict[str, Any] = {"type": _positive, "metavar": "N"}
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("batch", help="restore folders of any size, resumably, here or on a cluster")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="folders with all below, files, patterns, @LIST")
+    parser.add_argument("destination", type=Path, metavar="DEST", help="the folder to write to")
+    parser.add_argument("--retry-failed", action="store_true", help="do only what failed in an earlier run")
+    parser.add_argument("--checksum", action="store_true", help="tell changed sources by content, not by time and size")
+    parser.add_argument("--landmarks", type=Path, metavar="FILE.json", help="faces to restore, instead of a detector's")
+    parser.add_argument("--quality", type=int, default=95, metavar="1-100", help="of JPEG and WebP")
+    parser.add_argument("--codec", default="h264", choices=tuple(CODECS), help="of films (default h264)")
+    parser.add_argument(
+        "--crf", type=int, default=QUALITY, metavar=f"0-{WORST}", help="of films: 0 best, 16 by default"
+    )
+    parser.add_argument("--piece", help="frames of a film restored together at least", default=PIECE, **NUMBER)
+    _add_engine_flags(parser)
+    add_equipment_flags(parser)
+    add_option_flags(parser)
+    parser.set_defaults(run=run_batch)
+
+
+def _add_engine_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where to restore")
+    group.add_argument("--engine", choices=("local", "ray"), default="local", help="this process, or a Ray cluster")
+    group.add_argument("--address", help="of the cluster: auto or ray://HOST:10001 (default: Ray on this machine)")
+    group.add_argument("--workers", help="at most so many (default: all there is room for)", **NUMBER)
+    group.add_argument("--worker-cores", help="CPUs of a worker without GPU", default=WORKER_CORES, **NUMBER)
+    group.add_argument("--in-flight", help="pictures under way at once on a device", default=IN_FLIGHT, **NUMBER)
+    group.add_argument("--chunk", help="pictures sent to a worker together", default=CHUNK, **NUMBER)
+    group.add_argument("--face-batch", help="faces that run through the network at once", default=1, **NUMBER)
+
+
+@dataclass(frozen=True)
+class Build:
+    """Makes the restorer of one device, here or on a worker, from weight files wherever they lie there."""
+
+    arguments: argparse.Namespace
+    options: RestoreOptions
+
+    def __call__(self, files: Mapping[str, Path]) -> PictureRestorer:
+        return self.restorer(self.equipment(files))
+
+    def equipment(self, files: Mapping[str, Path]) -> Equipment:
+        arguments = argparse.Namespace(**{**vars(self.arguments), **files})
+        arguments.weights = next((path.parent for path in files.values()), arguments.weights)
+        return load_equipment(arguments, self.options)
+
+    def restorer(self, equipment: Equipment) -> PictureRestorer:
+        quality, batch = self.arguments.quality, self.arguments.face_batch
+        return PictureRestorer(equipment.restorer, equipment.device, self.options, quality=quality, batch=batch)
+
+
+@dataclass(frozen=True)
+class FaceFile:
+    """Looks the faces of a picture up in the user's file."""
+
+    path: Path
+
+    def __call__(self, source: Path) -> Sequence[Face]:
+        return read_landmarks(self.path, source)
+
+
+def run_batch(arguments: argparse.Namespace) -> int:
+    """Does what is missing, changed or failed. 0 when in the end no source has failed, else 1."""
+    options = read_option_flags(arguments)
+    if not 1 <= arguments.quality <= 100:
+        raise InvalidOptionError(f"quality is {arguments.quality}; wanted 1 to 100")
+    items = find_items(arguments.sources, arguments.destination)
+    files = find_weights(arguments, options)
+    facts = _facts(arguments, options, files)
+    find_faces = FaceFile(arguments.landmarks) if arguments.landmarks else None
+    network_hash = _hash_or(files.get("network"), "demo")
+    recipe = Recipe(options_hash(facts), network_hash, find_faces, arguments.codec, arguments.crf, arguments.piece)
+    with Manifest(arguments.destination, (item.output for item in items)) as manifest:
+        todo = _choose(items, manifest, recipe, arguments)
+        with BatchReport(items, todo, manifest) as report:
+            if todo:
+                manifest.note({"started": _now(), "options_hash": recipe.options_hash, "options": facts})
+                engine = _engine(arguments, Build(arguments, options), files)
+                for record in run(todo, engine, manifest, recipe):
+                    report.add(record, engine.busy)
+    return 1 if report.failed else 0
+
+
+def _choose(items: Sequence[Item], manifest: Manifest, recipe: Recipe, arguments: argparse.Namespace) -> list[Item]:
+    wanted = ("failed",) if arguments.retry_failed else ("missing", "changed", "failed")
+    found = what_to_do(items, manifest, recipe, checksum=arguments.checksum)
+    return [item for item, why in found if why in wanted]
+
+
+def _facts(arguments: argparse.Namespace, options: RestoreOptions, files: Mapping[str, Path]) -> dict[str, Any]:
+    """What a result depends on besides source and network."""
+    asked = {name: value for name, value in asdict(options).items() if name != "max_crops"}
+    return {
+        **asked,
+        "quality": arguments.quality,
+        "codec": arguments.codec,
+        "crf": arguments.crf,
+        "precision": arguments.precision,
+        "detector": _hash_or(files.get("detector"), "lbp"),
+        "parser": _hash_or(files.get("parser"), ""),
+        "landmarks": _hash_or(arguments.landmarks, ""),
+    }
+
+
+def _hash_or(path: Path | None, otherwise: str) -> str:
+    return file_hash(path) if path else otherwise
+
+
+def _engine(arguments: argparse.Namespace, build: Build, files: Mapping[str, Path]) -> Engine:
+    if arguments.engine == "local":
+        equipment = build.equipment(files)
+        print("\n".join(equipment.described))
+        return LocalEngine(build.restorer(equipment), arguments.in_flight)
+    engine = RayEngine(
+        build,
+        files,
+        in_flight=arguments.in_flight,
+        chunk=arguments.chunk,
+        address=arguments.address,
+        cores=arguments.worker_cores,
+        workers=arguments.workers,
+    )
+    print(engine.places.described)
+    return engine
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

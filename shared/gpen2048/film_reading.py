@@ -1,0 +1,135 @@
+"""The frames of a film, upright and in the order they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from .errors import UnsupportedFilmError
+from .film_frames import Coding, FilmFrame, decoded, pyav
+
+MISSING = 0.5  # seconds that a film may end before the time it announces, as its last frame's duration is often a guess
+NOTHING = "{}: no picture in it can be decoded; the file is damaged"
+
+
+@dataclass
+class Film:
+    """A film that is open for reading, by one reader at a time.
+
+    `size` is height and width of the upright pictures; `time_base` the unit of times, in seconds; `rate` frames per
+    second, on average; `seconds` and `count`, in frames, how long it says it is, 0 where it does not; `begin` when
+    in seconds its first picture or sound comes. `problems` fills while frames are read: what could not be.
+    """
+
+    path: Path
+    container: Any
+    stream: Any
+    coding: Coding
+    size: tuple[int, int]
+    sample_aspect: Fraction
+    time_base: Fraction
+    rate: Fraction
+    seconds: float
+    count: int
+    begin: Fraction
+    metadata: dict[str, str]
+    problems: list[str] = field(default_factory=list[str])
+
+    def frames(self, first: int | None = None, last: int | None = None) -> Iterator[FilmFrame]:
+        """Its frames in the order they are shown; only those with `first` <= pts < `last` where these are given.
+
+        Times grow strictly. What cannot be decoded is left out and named in `problems`. Raises UnsupportedFilmError
+        when nothing can be decoded.
+        """
+        time, bad = None, 0
+        for frame in self._decode_from(first):
+            if frame is None:
+                bad += 1
+                continue
+            bad += bool(frame.is_corrupt)
+            time = self._time_of(frame, time)
+            if last is not None and time >= last:
+                break
+            if first is None or time >= first:
+                yield FilmFrame(decoded(frame, self.coding), time, int(getattr(frame, "duration", 0) or 0))
+        else:
+            self._check_end(time, bad)
+
+    def keyframes(self) -> list[int]:
+        """The times of the frames from which decoding can begin."""
+        return [time for time, is_key in self.times() if is_key]
+
+    def times(self) -> list[tuple[int, bool]]:
+        """The times of all frames as the file has them, each with whether decoding can begin there; none is decoded."""
+        self._reopen()
+        packets = self.container.demux(self.stream)
+        return sorted((packet.pts, bool(packet.is_keyframe)) for packet in packets if packet.pts is not None)
+
+    def close(self) -> None:
+        self.container.close()
+
+    def __enter__(self) -> Film:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _reopen(self) -> None:
+        """Back to the very first frame, which seeking does not find in every kind of file."""
+        index = self.stream.index  # to be asked while the container is open
+        self.container.close()
+        self.container = pyav().open(str(self.path))
+        self.stream = self.container.streams[index]
+        self.stream.thread_type = "AUTO"
+
+    def _decode_from(self, time: int | None) -> Iterator[Any]:
+        """PyAV's frames, from the keyframe before `time` on or from an earlier one."""
+        self._reopen()
+        if time is None:
+            yield from decode(self.container, self.stream)
+            return
+        self.container.seek(time, stream=self.stream, backward=True)
+        frames = decode(self.container, self.stream)
+        first = next(frames, None)
+        if first is None or first.pts is None or first.pts > time:
+            yield from self._decode_from(None)
+        else:
+            yield first
+            yield from frames
+
+    def _time_of(self, frame: Any, before: int | None) -> int:
+        """Its pts; where there is none, or it does not grow, one frame after the one `before`."""
+        if frame.pts is not None and (before is None or frame.pts > before):
+            return int(frame.pts)
+        step = max(1, round(1 / (self.rate * self.time_base)))
+        return 0 if before is None else before + step
+
+    def _check_end(self, time: int | None, bad: int) -> None:
+        if time is None:
+            raise UnsupportedFilmError(NOTHING.format(self.path))
+        if bad:
+            self.problems.append(f"{bad} frames are damaged")
+        end = float((time - (self.stream.start_time or 0)) * self.time_base + 1 / self.rate)
+        if end < self.seconds - MISSING:
+            self.problems.append(f"the video ends at {end:.1f} s of {self.seconds:.1f} s")
+
+
+def decode(container: Any, stream: Any) -> Iterator[Any]:
+    """PyAV's frames; None for each packet that cannot be decoded."""
+    errors = pyav().error.FFmpegError
+    packets = iter(container.demux(stream))
+    while True:
+        try:
+            packet = next(packets, None)
+            frames: list[Any] = [] if packet is None else packet.decode()
+        except EOFError:
+            return
+        except errors:
+            yield None
+            continue
+        yield from frames
+        if packet is None:
+            return

@@ -1,0 +1,147 @@
+"""Writing films through PyAV: pictures encoded anew, sound copied as it is."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .errors import InvalidOptionError, UnsupportedFilmError
+from .film_frames import UNSPECIFIED, Coding, encoded, pyav
+from .film_reading import Film
+from .film_sound import Sound
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+CODECS = {"h264": "libx264", "h265": "libx265", "ffv1": "ffv1"}  # ffv1 has no loss, and needs .mkv
+QUALITY = 16  # constant rate factor; x264's default of 23 smooths away the grain that a restored face brings
+WORST = 51
+NOT_KEPT = ("major_brand", "minor_version", "compatible_brands", "encoder", "rotate")  # said of the file that was read
+
+
+class FilmWriter:
+    """Writes a film like `film`, with its times, its colours and its sound, under another name until it is whole.
+
+    Leaving its `with` statement finishes the file and gives it its name; leaving by an error removes it. `codec` is one
+    of CODECS, `quality` from 0, without loss, to 51. Depth and chroma sampling are the film's as far as the codec has
+    them. Raises UnsupportedFilmError when the container cannot hold it all, InvalidOptionError for other arguments.
+    """
+
+    def __init__(self, path: str | PathLike[str], film: Film, *, codec: str = "h264", quality: int = QUALITY):
+        self.path, self.film, self.codec, self.quality = Path(path), film, codec, quality
+        _check(self.path, codec, quality)
+        self._unfinished = self.path.with_name(f".{secrets.token_hex(8)}.part")
+        self._container: Any = None
+        self._video: Any = None
+        self._sound = Sound(film)
+        self._coding = film.coding
+        self._begin = round(film.begin / film.time_base)
+
+    def __enter__(self) -> FilmWriter:
+        return self
+
+    def write(self, pixels: Tensor, pts: int, duration: int = 0) -> None:
+        """Adds `pixels` (3, H, W) in [0, 1], on any device, shown at the film's time `pts`; all must have one size."""
+        with self._errors():
+            if self._container is None:
+                self._open(pixels.shape[1], pixels.shape[2])
+            frame = encoded(pixels, self._coding, pts - self._begin, duration, self.film.time_base)
+            self._mux(self._video.encode(frame))
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if error is None:
+                self._finish()
+        finally:
+            self._sound.close()
+            if self._container is not None:
+                with suppress(OSError, ValueError, pyav().error.FFmpegError):  # closed already, or of no use any more
+                    self._container.close()
+            self._unfinished.unlink(missing_ok=True)
+
+    def _open(self, height: int, width: int) -> None:
+        kind = CONTAINERS[self.path.suffix.lower()]
+        to_front = {} if kind == "matroska" else {"movflags": "+faststart"}  # so that it plays while it is loaded
+        self._container = pyav().open(str(self._unfinished), "w", format=kind, container_options=to_front)
+        kept = {key: value for key, value in self.film.metadata.items() if key not in NOT_KEPT}
+        self._container.metadata.update(kept)
+        self._coding = _storable(self.film.coding, CODECS[self.codec], height, width)
+        self._add_video(height, width, kind)
+        self._begin_sound()
+
+    def _add_video(self, height: int, width: int, kind: str) -> None:
+        options = {} if self.codec == "ffv1" else {"crf": str(self.quality)}
+        if self.codec == "h265":
+            options["x265-params"] = "log-level=error"
+        self._video = self._container.add_stream(CODECS[self.codec], rate=self.film.rate, options=options)
+        self._video.width, self._video.height, self._video.pix_fmt = width, height, self._coding.pixel_format
+        context = self._video.codec_context
+        context.time_base = self.film.time_base
+        context.sample_aspect_ratio = self.film.sample_aspect
+        context.color_range = self._coding.range
+        for name, value in _colour_tags(self._coding).items():
+            setattr(context, name, value)
+        if self.codec == "h265" and kind != "matroska":
+            context.codec_tag = "hvc1"  # the only one that Apple's players take
+
+    def _begin_sound(self) -> None:
+        self._sound.begin(self._container)
+
+    def _mux(self, packets: list[Any]) -> None:
+        for packet in packets:
+            if packet.dts is not None:
+                self._sound.copy_until(float(packet.dts * packet.time_base))
+            self._container.mux(packet)
+
+    def _finish(self) -> None:
+        if self._container is None:
+            raise UnsupportedFilmError(f"{self.path}: no frames to write")
+        with self._errors():
+            self._mux(self._video.encode(None))
+            self._sound.copy_until(float("inf"))
+            self._container.close()
+            self._unfinished.replace(self.path)
+
+    @contextmanager
+    def _errors(self) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        except (pyav().error.FFmpegError, ValueError) as error:
+            sound = f" and {self._sound.described} sound" if self._sound.described else ""
+            what = f"{self.codec} video{sound} in {self.path.suffix}"
+            raise UnsupportedFilmError(f"{self.path}: cannot be written ({what}: {error}); .mkv holds all") from error
+
+
+def _check(path: Path, codec: str, quality: int) -> None:
+    if path.suffix.lower() not in CONTAINERS:
+        raise UnsupportedFilmError(f"{path}: wanted a name ending in {', '.join(CONTAINERS)}")
+    if codec not in CODECS:
+        raise InvalidOptionError(f"codec is {codec!r}; wanted one of {', '.join(CODECS)}")
+    if not 0 <= quality <= WORST:
+        raise InvalidOptionError(f"quality of a film is {quality}; wanted 0 (without loss) to {WORST}")
+
+
+def _storable(coding: Coding, encoder: str, height: int, width: int) -> Coding:
+    """`coding`, or the nearest that `encoder` has; odd sides cannot be stored with fewer chroma samples."""
+    known: list[Any] = pyav().Codec(encoder, "w").video_formats or []
+    formats = [pixel_format.name for pixel_format in known]
+    name = coding.pixel_format.replace("yuva", "yuv")
+    subsampled = "420" in name or "422" in name or not name.startswith(("yuv", "gbr", "gray"))
+    if name not in formats or (subsampled and (height % 2 or width % 2)):
+        chroma = "422" if "422" in name else "420" if subsampled else "444"
+        chroma = "444" if height % 2 or width % 2 else chroma
+        name = f"yuv{chroma}p" + ("10le" if coding.bits > 8 else "")
+    rgb_no_more = name.startswith("yuv") and coding.matrix == 0
+    return replace(coding, pixel_format=name, matrix=coding.matrix_for(height) if rgb_no_more else coding.matrix)
+
+
+def _colour_tags(coding: Coding) -> dict[str, int]:
+    tags = {"colorspace": coding.matrix, "color_primaries": coding.primaries, "color_trc": coding.transfer}
+    return {name: value for name, value in tags.items() if value != UNSPECIFIED}

@@ -1,0 +1,243 @@
+"""`gpen2048 batch`, end to end with a small network."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gpen2048.batch.engine_ray import Places, places
+from gpen2048.batch.pictures import Original
+from gpen2048.batch.restoring import PictureRestorer
+from gpen2048.batch.seats import spread
+from gpen2048.batch.stage import Door, NetworkStage, StoppedError
+from gpen2048.cli import main
+from gpen2048.faces import Face
+from gpen2048.inference import Network
+from gpen2048.options import RestoreOptions
+from gpen2048.restorer import FaceRestorer
+from PIL import Image
+
+Command = tuple[int, str, str]
+TILE = 300
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 64 px network that sharpens, so that what it did can be seen."""
+    path = tmp_path_factory.mktemp("network") / "net.pth"
+    assert main(["passthrough", str(path), "--size", "64", "--sharpen", "2"]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, photo_path: Path, group_faces: list[Face]) -> Path:
+    """Tiles of the group photo in PNG and JPEG, a broken one among them, and a report of their faces."""
+    folder = tmp_path_factory.mktemp("tiles")
+    photo = Image.open(photo_path).convert("RGB")
+    pictures = []
+    for number, left in enumerate(range(0, photo.width - TILE, TILE)):
+        name = f"{number % 2}/{number}.{'png' if number % 3 else 'jpg'}"
+        (folder / name).parent.mkdir(exist_ok=True)
+        photo.crop((left, 100, left + TILE, 100 + TILE)).save(folder / name)
+        moved = [face.landmarks - (left, 100) for face in group_faces]
+        inside = [m.tolist() for m in moved if m.min() > 0 and m.max() < TILE]
+        pictures.append({"input": name, "faces": [{"landmarks": landmarks} for landmarks in inside]})
+    (folder / "1" / "broken.png").write_bytes(b"\x89PNG and no more")
+    (folder / "faces.json").write_text(json.dumps({"pictures": [*pictures, {"input": "broken.png", "faces": []}]}))
+    return folder
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], folder: Path, network: Path) -> Any:
+    def command(*arguments: object) -> Command:
+        given = ["--network", network, "--landmarks", folder / "faces.json", "--device", "cpu"]
+        code = main([str(argument) for argument in (*arguments, *given)])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return command
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*") if p.suffix != ".jsonl"}
+
+
+@pytest.mark.parametrize("extra", [("--in-flight", "1"), ("--scale", "2", "--strength", "1")])
+def test_a_batch_gives_the_same_files_as_restore(run: Any, folder: Path, tmp_path: Path, extra: tuple[str]) -> None:
+    code, printed, errors = run("batch", folder, tmp_path / "batch", *extra)
+    assert code == 1 and "4 done, 1 failed; " in printed and "network busy" in printed
+    assert "broken.png: not a picture" in errors
+    restore_options = () if "--in-flight" in extra else extra
+    for number in (0, 1):
+        run("restore", folder / str(number), "-o", tmp_path / "restore" / str(number), *restore_options)
+    assert files(tmp_path / "batch") == files(tmp_path / "restore")
+    tile, first = Image.open(folder / "1/1.png"), Image.open(tmp_path / "batch" / "1/1.png")
+    assert np.abs(np.asarray(tile.resize(first.size), int) - np.asarray(first, int)).max() > 20  # it did restore
+
+
+def test_a_second_run_does_what_failed_only(run: Any, folder: Path, tmp_path: Path) -> None:
+    assert run("batch", folder / "0", tmp_path)[0] == 0
+    code, printed, _ = run("batch", folder / "0", tmp_path)
+    assert code == 0 and printed == "0 done, 2 left as before\n"
+    records = (tmp_path / "manifest.jsonl").read_text()
+    code, printed, errors = run("batch", folder, tmp_path, "--retry-failed")
+    assert code == 0 and printed == "0 done, 5 left as before\n"
+    assert (tmp_path / "manifest.jsonl").read_text() == records
+    (tmp_path / "0.png").unlink(missing_ok=True)
+    code, printed, errors = run("batch", folder / "1", tmp_path / "1")
+    assert code == 1 and "2 done, 1 failed" in printed
+    code, printed, errors = run("batch", folder / "1", tmp_path / "1", "--retry-failed")
+    assert code == 1 and "0 done, 1 failed, 2 left as before" in printed and "broken.png" in errors
+
+
+def test_other_options_do_all_again(run: Any, folder: Path, tmp_path: Path) -> None:
+    run("batch", folder / "0", tmp_path)
+    assert "2 done" in run("batch", folder / "0", tmp_path, "--strength", "0.5")[1]
+    facts = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines() if "started" in line]
+    assert [fact["options"]["strength"] for fact in facts] == [0.8, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (("--quality", "0"), "quality is 0; wanted 1 to 100"),
+        (("--strength", "2"), "strength is 2.0"),
+        (("--network", "none.pth"), "none.pth"),
+    ],
+)
+def test_wrong_options_are_one_line(folder: Path, tmp_path: Path, capsys: Any, arguments: Any, wanted: str) -> None:
+    assert main(["batch", str(folder), str(tmp_path), "--detector", "lbp", *arguments]) == 1
+    errors = capsys.readouterr().err
+    assert wanted in errors and len(errors.splitlines()) == 1
+
+
+def test_ctrl_c_ends_the_run_and_the_next_one_goes_on(
+    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gpen2048.cli import batching
+
+    def interrupted(*arguments: Any) -> Any:
+        records = original(*arguments)
+        yield next(records)
+        raise KeyboardInterrupt
+
+    original = batching.run
+    with monkeypatch.context() as patch:
+        patch.setattr(batching, "run", interrupted)
+        code, printed, _ = run("batch", folder / "0", tmp_path, "--in-flight", "1")
+    assert code == 130 and "1 done, 1 left to do" in printed
+    assert not list(tmp_path.rglob("*.part"))
+    assert run("batch", folder / "0", tmp_path)[0] == 0
+    assert len(files(tmp_path)) == 2
+
+
+def test_crops_of_several_threads_share_a_batch_and_each_gets_its_own(tiny_passthrough: Network) -> None:
+    sizes: list[int] = []
+
+    class Slow:
+        config, last_note = tiny_passthrough.config, "a note"
+
+        def __call__(self, x: torch.Tensor, on_stage: Any) -> torch.Tensor:
+            sizes.append(len(x))
+            time.sleep(0.05)
+            return -x
+
+    stage = NetworkStage(Slow(), batch=4)  # type: ignore[arg-type]  # a stand-in
+    crops = [torch.full((1 + number % 2, 3, 4, 4), float(number)) for number in range(9)]
+    seats = [lambda: lambda crop: (crop, Door(stage)(crop))] * 6
+    results = list(spread(seats, crops, stage.stop))
+    assert len(results) == 9 and all(torch.equal(result, -crop) for crop, result in results)
+    assert max(sizes) in (3, 4) and sum(sizes) == 13
+    assert 0.05 * len(sizes) <= stage.busy <= stage.span
+
+
+def test_a_network_error_is_its_pictures_error(group_photo: torch.Tensor, group_faces: list[Face]) -> None:
+    class Failing:
+        config = type("C", (), {"size": 64})
+
+        def __call__(self, x: torch.Tensor, on_stage: Any) -> torch.Tensor:
+            raise RuntimeError("no such luck")
+
+    restorer = PictureRestorer(
+        FaceRestorer(Failing()), torch.device("cpu"), RestoreOptions(), quality=95  # type: ignore[arg-type]
+    )  # fmt: skip
+    data = Path(__file__).parents[1].joinpath("data", "solvay-1927.png").read_bytes()
+    (result,) = restorer([Original(data, ".png", group_faces[:1])])
+    assert (result.error, result.data) == ("no such luck", b"")
+    restorer.stop()
+
+
+def test_stop_ends_what_waits_and_what_runs(tiny_passthrough: Network) -> None:
+    entered = threading.Event()
+
+    class Endless:
+        config, last_note = tiny_passthrough.config, None
+
+        def __call__(self, x: torch.Tensor, on_stage: Any) -> torch.Tensor:
+            while True:
+                entered.set()
+                on_stage()
+                time.sleep(0.001)
+
+    stage = NetworkStage(Endless())  # type: ignore[arg-type]  # a stand-in
+    outcomes: list[str] = []
+
+    def call() -> None:
+        try:
+            stage.restore(torch.zeros(1, 3, 4, 4))
+        except StoppedError as error:
+            outcomes.append(str(error))
+
+    threads = [threading.Thread(target=call) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    entered.wait()
+    stage.stop()
+    for thread in threads:
+        thread.join(10)
+    assert outcomes == ["the run was stopped"] * 3
+
+
+def test_an_error_of_a_seat_ends_the_run_and_all_its_threads() -> None:
+    before = threading.active_count()
+    stopped: list[bool] = []
+
+    def work(task: int) -> int:
+        if task == 5:
+            raise OSError("disk full")
+        return task
+
+    results = spread([lambda: work] * 3, range(1000), lambda: stopped.append(True))
+    with pytest.raises(OSError, match="disk full"):
+        list(results)
+    assert stopped == [True] and threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cores", "wanted"),
+    [
+        ([{"CPU": 16.0}], 4, Places(4, 4, 0)),
+        ([{"CPU": 6.0}, {"CPU": 6.0}], 4, Places(2, 4, 0)),  # 12 CPUs in all, but no third worker fits
+        ([{"CPU": 2.0}], 4, Places(1, 2, 0)),
+        ([{"memory": 1.0}], 4, Places(1, 1, 0)),
+        ([{"CPU": 64.0, "GPU": 8.0}], 4, Places(8, 4, 1)),
+        ([{"CPU": 4.0}, {"CPU": 16.0, "GPU": 8.0}, {"CPU": 32.0, "GPU": 8.0}], 4, Places(16, 2, 1)),
+        ([{"CPU": 2.0, "GPU": 4.0}], 4, Places(4, 1, 1)),
+    ],
+)
+def test_workers_are_as_many_as_the_machines_have_room_for(nodes: Any, cores: int, wanted: Places) -> None:
+    assert places(nodes, cores) == wanted
+
+
+def test_without_ray_it_says_how_to_get_it(run: Any, folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, errors = run("batch", folder, tmp_path, "--engine", "ray")
+    assert code == 1 and "pip install 'gpen2048[ray]'" in errors

@@ -1,0 +1,196 @@
+"""Films in a batch: cut, restored in pieces, and joined, they are what they are in one pass."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gpen2048.batch.engine_local import LocalEngine
+from gpen2048.batch.film_cutting import spans
+from gpen2048.batch.manifest import Manifest, Record
+from gpen2048.batch.recipe import Recipe, what_to_do
+from gpen2048.batch.restoring import PictureRestorer
+from gpen2048.batch.running import run
+from gpen2048.batch.sources import find_items
+from gpen2048.faces import Face
+from gpen2048.film_restoring import restore_film
+from gpen2048.films import open_film
+from gpen2048.inference import Network
+from gpen2048.network import NetworkConfig
+from gpen2048.options import RestoreOptions
+from gpen2048.passthrough import passthrough_state_dict
+from gpen2048.restorer import FaceRestorer
+from torch import Tensor
+
+av: Any = pytest.importorskip("av", reason="needs PyAV")
+
+FRAMES, HEIGHT, WIDTH, STEP = 70, 64, 128, 2
+RECIPE = Recipe("options", "network", codec="ffv1", piece=15)
+FIVE = np.array([[-9.0, -8], [9, -8], [0, 2], [-7, 12], [7, 12]])
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pan over noise, beside a tone; every tenth frame is a keyframe. Its first column counts the frames."""
+    noise = torch.rand(3, HEIGHT, WIDTH + STEP * FRAMES, generator=torch.Generator().manual_seed(0))
+    path = tmp_path_factory.mktemp("film") / "in" / "a" / "pan.mkv"
+    path.parent.mkdir(parents=True)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("ffv1", rate=25, options={"g": "10"})
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "bgr0"
+        tone = container.add_stream("aac", rate=48000, layout="mono")
+        for number in range(FRAMES):
+            pixels = noise[:, :, STEP * number : STEP * number + WIDTH].clone()
+            pixels[:, :8, :8] = number / 255
+            samples = (pixels * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+            frame = av.VideoFrame.from_ndarray(samples, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(video.encode(frame))
+            wave = (np.sin(np.arange(1920) / 20 + number) * 9000).astype(np.int16)
+            sound = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
+            sound.sample_rate, sound.pts = 48000, 1920 * number
+            container.mux(tone.encode(sound))
+        container.mux(video.encode(None))
+        container.mux(tone.encode(None))
+    return path
+
+
+class Shaky:
+    """Finds one face that the pan moves, shaken by what depends on the frame only, and misses it now and then."""
+
+    def __call__(self, image: Tensor, threshold: float) -> list[Face]:
+        number = round(float(image[0, 4, 4]) * 255)
+        if number % 17 == 5:
+            return []
+        shake = np.random.default_rng(number).normal(0, 1.0, (5, 2))
+        landmarks = FIVE + shake + (100 - STEP * (number % 40), 32)
+        low, high = landmarks.min(axis=0) - 8, landmarks.max(axis=0) + 8
+        return [Face(np.concatenate((low, high)), landmarks, 0.99)]
+
+
+@pytest.fixture(scope="module")
+def restorer() -> FaceRestorer:
+    config = NetworkConfig(64, 1, 0.25)
+    network = Network.from_state_dict(config, passthrough_state_dict(config, 2))
+    return FaceRestorer(network, Shaky())  # type: ignore[arg-type]  # a stand-in
+
+
+def batch(
+    film: Path, out: Path, restorer: FaceRestorer, options: RestoreOptions, recipe: Recipe = RECIPE
+) -> Iterator[Record]:
+    items = find_items([str(film.parents[1])], out)
+    engine = LocalEngine(PictureRestorer(restorer, torch.device("cpu"), options, quality=95), in_flight=2)
+    with Manifest(out, [item.output for item in items]) as manifest:
+        yield from run([item for item, _ in what_to_do(items, manifest, recipe)], engine, manifest, recipe)
+
+
+def shown(path: Path) -> tuple[list[Tensor], list[float]]:
+    with open_film(path) as opened:
+        frames = list(opened.frames())
+        return [frame.pixels for frame in frames], [float(frame.pts * opened.time_base) for frame in frames]
+
+
+def sound(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
+def test_pieces_are_the_frames_of_one_pass(film: Path, tmp_path: Path, restorer: FaceRestorer) -> None:
+    options = RestoreOptions(scale="auto", strength=1)
+    records = list(batch(film, tmp_path / "out", restorer, options))
+    whole, times = shown(tmp_path / "out" / "a" / "pan.mkv")
+    restore_film(film, tmp_path / "one.mkv", restorer, options, codec="ffv1")
+    wanted, wanted_times = shown(tmp_path / "one.mkv")
+    assert times == wanted_times and len(times) == FRAMES
+    assert all(torch.equal(a, b) for a, b in zip(whole, wanted))
+    original = shown(film)[0]
+    changed = [a.shape != b.shape or bool((a - b).abs().amax() > 0.05) for a, b in zip(whole, original)]
+    assert sum(changed) > 0.9 * FRAMES
+    assert sound(tmp_path / "out" / "a" / "pan.mkv") == sound(film) != []
+    assert sorted(record.frames for record in records if record.film) == [10, 20, 20, 20]
+    assert (records[-1].frames, records[-1].output) == (FRAMES, "a/pan.mkv")
+    assert records[-1].restored == sum(record.restored for record in records[:-1]) > 0.9 * FRAMES
+
+
+def test_a_run_that_was_cut_short_goes_on_with_the_pieces_that_are_left(
+    film: Path, tmp_path: Path, restorer: FaceRestorer
+) -> None:
+    out, options = tmp_path / "out", RestoreOptions()
+    first = batch(film, out, restorer, options)
+    begun = next(first)
+    first.close()
+    assert begun.film == "a/pan.mkv" and not (out / "a" / "pan.mkv").exists()
+    rest = list(batch(film, out, restorer, options))
+    assert begun.output not in [record.output for record in rest] and rest[-1].output == "a/pan.mkv"
+    assert list(batch(film, out, restorer, options)) == []
+    assert sorted(path.name for path in out.rglob("*")) == ["a", "manifest.jsonl", "pan.mkv"]
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert len({line["output"] for line in lines}) == len(lines) == 5
+
+
+def test_pieces_that_were_all_done_are_only_joined(film: Path, tmp_path: Path, restorer: FaceRestorer) -> None:
+    out, options = tmp_path / "out", RestoreOptions()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gpen2048.batch.film_jobs.JoiningWriter.join", _fail)
+        with pytest.raises(KeyboardInterrupt):
+            list(batch(film, out, restorer, options))
+    (record,) = batch(film, out, restorer, options)
+    assert (record.output, record.frames) == ("a/pan.mkv", FRAMES)
+
+
+def _fail(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("h264", ".mp4"), ("h265", ".mkv")])
+def test_codecs_that_reorder_frames_keep_every_time(
+    film: Path, tmp_path: Path, restorer: FaceRestorer, codec: str, suffix: str
+) -> None:
+    """Encoded in pieces, a film is as near to the original as encoded in one pass."""
+    source = film.parent / "pan.mkv"
+    faceless = FaceRestorer(restorer.network, lambda image, threshold: [])  # type: ignore[arg-type]  # a stand-in
+    restore_film(source, tmp_path / f"one{suffix}", faceless, codec=codec, quality=20)
+    (tmp_path / "in" / "x").mkdir(parents=True)
+    (tmp_path / "in" / "x" / f"pan{suffix}").write_bytes(source.read_bytes())  # the name does not matter to PyAV
+    recipe = Recipe("options", "network", codec=codec, quality=20, piece=20)
+    (*_, last) = batch(tmp_path / "in" / "x" / "y", tmp_path / "out", faceless, RestoreOptions(), recipe)
+    assert (last.error, last.frames) == ("", FRAMES)
+    whole, times = shown(tmp_path / "out" / "x" / f"pan{suffix}")
+    wanted, wanted_times = shown(tmp_path / f"one{suffix}")
+    assert times == wanted_times
+    original = torch.stack(shown(source)[0])
+    noise, wanted_noise = ((torch.stack(f) - original).pow(2).mean().sqrt().item() for f in (whole, wanted))
+    assert noise < 1.05 * wanted_noise
+
+
+def test_a_film_that_is_none_is_named_and_others_go_on(film: Path, tmp_path: Path, restorer: FaceRestorer) -> None:
+    folder = tmp_path / "in"
+    (folder / "x").mkdir(parents=True)
+    (folder / "bad.mp4").write_text("no film")
+    (folder / "cut.mkv").write_bytes(film.read_bytes()[:300])
+    records = list(batch(folder / "x" / "y", tmp_path / "out", restorer, RestoreOptions()))
+    assert sorted(record.output for record in records if record.error) == ["bad.mp4", "cut.mkv"]
+
+
+def test_cuts_are_at_keyframes_unless_none_comes() -> None:
+    class Timed:
+        def __init__(self, keys: set[int], count: int):
+            self.times = lambda: [(10 * number, number in keys) for number in range(count)]
+
+    def firsts(keys: set[int], count: int, length: int) -> list[int | None]:
+        return [span.first for span in spans(Timed(keys, count), length)]  # type: ignore[arg-type]  # a stand-in
+
+    assert firsts({0, 10, 20, 30, 40}, 50, 15) == [None, 200, 400]
+    assert firsts({0, 10, 20, 30, 40}, 46, 15) == [None, 200]  # six frames are too few for a piece
+    assert firsts({0}, 100, 20) == [None, 400, 800]
+    assert firsts({0}, 30, 20) == [None]
+    assert firsts(set(), 0, 20) == [None]
+    (_, middle, _) = spans(Timed({0, 40, 80}, 120), 40)  # type: ignore[arg-type]
+    assert middle.first == 400 and middle.last == 800
+    assert middle.begin is not None and middle.end is not None and middle.begin < 400 and middle.end > 800

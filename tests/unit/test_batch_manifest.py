@@ -1,0 +1,237 @@
+"""The record of a batch, and what a killed run leaves to the next one."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import gpen2048
+import pytest
+from gpen2048.batch import picture_jobs
+from gpen2048.batch.manifest import Manifest, Record
+from gpen2048.batch.outputs import write_part
+from gpen2048.batch.pictures import Original, Restored
+from gpen2048.batch.recipe import Recipe, what_to_do
+from gpen2048.batch.running import run
+from gpen2048.batch.sources import Item, find_items
+from gpen2048.errors import GpenError
+
+RECIPE = Recipe("options", "network")
+PACKAGES = Path(gpen2048.__file__).parents[1]
+
+
+class Reversing:
+    """An engine that turns the bytes of a file around, and fails where they say so."""
+
+    chunk = 2
+    busy = None
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+
+    def seats(self) -> list[object]:
+        return [lambda: self._restore] * 3
+
+    def stop(self) -> None:
+        pass
+
+    def _restore(self, originals: list[Original]) -> list[Restored]:
+        self.seen += [original.data for original in originals]
+        bad = [original.data.startswith(b"bad") for original in originals]
+        return [Restored(error="bad") if b else Restored(o.data[::-1], 2, 1, 0.5) for b, o in zip(bad, originals)]
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> list[Item]:
+    for number in range(20):
+        path = tmp_path / "in" / f"{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"picture %d" % number)
+    return find_items([str(tmp_path / "in")], tmp_path / "out")
+
+
+def batch(items: list[Item], out: Path, recipe: Recipe = RECIPE, **kwargs: bool) -> dict[str, str]:
+    """Why each item was done that was."""
+    with Manifest(out, [item.output for item in items]) as manifest:
+        found = list(what_to_do(items, manifest, recipe, **kwargs))
+        list(run([item for item, _ in found], Reversing(), manifest, recipe))  # type: ignore[arg-type]  # a stand-in
+    return {item.output: why for item, why in found}
+
+
+def lines(out: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+
+
+def test_everything_is_done_once_and_recorded(items: list[Item], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert set(batch(items, out).values()) == {"missing"}
+    assert batch(items, out) == {}
+    assert all((out / item.output).read_bytes() == item.source.read_bytes()[::-1] for item in items)
+    (first,) = [line for line in lines(out) if line["output"] == "0/0.png"]
+    assert first["source_hash"] == hashlib.sha256(b"picture 0").hexdigest()
+    assert (first["faces"], first["restored"], first["error"], first["output_size"]) == (2, 1, "", 9)
+    assert len(lines(out)) == len(items)
+
+
+def test_missing_changed_and_failed_are_done_again(items: list[Item], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    items[1].source.write_bytes(b"bad")
+    batch(items, out)
+    (out / items[0].output).unlink()
+    items[2].source.write_bytes(b"another picture")
+    expected = {items[0].output: "missing", items[1].output: "failed", items[2].output: "changed"}
+    assert batch(items, out) == expected
+    assert batch(items, out) == {items[1].output: "failed"}
+    items[1].source.write_bytes(b"mended")
+    batch(items, out)
+    assert batch(items, out) == {}
+
+
+@pytest.mark.parametrize("recipe", [Recipe("other", "network"), Recipe("options", "other")])
+def test_another_recipe_changes_all(items: list[Item], tmp_path: Path, recipe: Recipe) -> None:
+    batch(items, tmp_path / "out")
+    assert set(batch(items, tmp_path / "out", recipe).values()) == {"changed"}
+    assert batch(items, tmp_path / "out", recipe) == {}
+
+
+def test_a_touched_source_is_unchanged_and_checksum_sees_through_the_time(items: list[Item], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    batch(items, out)
+    os.utime(items[0].source, ns=(0, 0))
+    assert batch(items, out) == {}
+    stat = items[1].source.stat()
+    items[1].source.write_bytes(b"pictures X")
+    os.utime(items[1].source, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert batch(items, out) == {}
+    assert batch(items, out, checksum=True) == {items[1].output: "changed"}
+
+
+def test_a_source_that_vanishes_is_a_failure_like_any_other(items: list[Item], tmp_path: Path) -> None:
+    items[3].source.unlink()
+    batch(items, tmp_path / "out")
+    assert [line["output"] for line in lines(tmp_path / "out") if line["error"]] == [items[3].output]
+
+
+@pytest.mark.parametrize("rest", [b'{"output": "0/0.pn', b"\x00" * 100, b'{"output"'])
+def test_a_torn_last_line_is_dropped(items: list[Item], tmp_path: Path, rest: bytes) -> None:
+    out = tmp_path / "out"
+    batch(items, out)
+    path = out / "manifest.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + rest)
+    assert batch(items, out) == {}
+    assert path.read_bytes() == whole
+
+
+def test_a_line_that_is_no_record_costs_its_picture_only(items: list[Item], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    batch(items, out)
+    path = out / "manifest.jsonl"
+    first, *others = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b'{"source_hash": 3}\n[1]\n' + b"".join(others))
+    assert batch(items, out) == {json.loads(first)["output"]: "missing"}
+
+
+def test_a_whole_output_on_record_gets_its_name_and_an_unknown_one_goes(tmp_path: Path) -> None:
+    record = Record("a/b.png", "b.png", "hash", 1, 2, "options", "network")
+    known, unknown = write_part(tmp_path / "a" / "b.png", b"whole"), write_part(tmp_path / "a" / "b.png", b"half")
+    line = json.dumps({**{f: getattr(record, f) for f in Record.__slots__}, "part": known.name, "output_size": 5})
+    (tmp_path / "manifest.jsonl").write_text(line + "\n")
+    with Manifest(tmp_path) as manifest:
+        assert manifest.get("a/b.png") == replace(record, part=known.name, output_size=5)
+    assert (tmp_path / "a" / "b.png").read_bytes() == b"whole"
+    assert not known.exists() and not unknown.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
+def test_two_runs_never_share_a_destination(tmp_path: Path) -> None:
+    with Manifest(tmp_path), pytest.raises(GpenError, match="another run"):
+        Manifest(tmp_path)
+    with Manifest(tmp_path):
+        pass
+
+
+def test_a_full_disk_ends_the_run_and_leaves_whole_lines(
+    items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(target: Path, data: bytes) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(picture_jobs, "write_part", full)
+        with pytest.raises(OSError, match="No space"):
+            batch(items, tmp_path / "out")
+    assert set(batch(items, tmp_path / "out").values()) == {"missing"}
+
+
+VICTIM = """
+import io, os, signal, sys
+sys.path.insert(0, {packages!r})
+from pathlib import Path
+step = int(sys.argv[1])
+
+def dying(function):
+    # Kills the process before the call on which the count ends.
+    def call(*args, **kwargs):
+        global step
+        step -= 1
+        if step == 0:
+            if function is write_line and len(args) > 1:
+                write_line(args[0], args[1][: len(args[1]) // 2])  # a line that is torn
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **kwargs)
+    return call
+
+import gpen2048.batch.manifest as manifest, gpen2048.batch.picture_jobs as picture_jobs
+from gpen2048.batch.pictures import Restored
+from gpen2048.batch.recipe import Recipe, what_to_do
+from gpen2048.batch.running import run
+from gpen2048.batch.sources import find_items
+
+class Line(io.FileIO):
+    pass
+
+write_line = io.FileIO.write
+Line.write = dying(write_line)
+manifest.FileIO = Line
+os.fsync = dying(os.fsync)
+Path.replace = dying(Path.replace)
+Path.unlink = dying(Path.unlink)
+picture_jobs.write_part = dying(picture_jobs.write_part)
+
+class Engine:
+    chunk, busy = 1, None
+    def seats(self): return [lambda: self.restore] * 2
+    def stop(self): pass
+    def restore(self, originals): return [Restored(o.data[::-1], 1, 1) for o in originals]
+
+items = find_items(["in"], Path("out"))
+recipe = Recipe("options", "network")
+with manifest.Manifest(Path("out"), [item.output for item in items]) as record:
+    todo = [item for item, why in what_to_do(items, record, recipe)]
+    list(run(todo, Engine(), record, recipe))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_killed_before_any_step_nothing_is_half_lost_or_done_twice(items: list[Item], tmp_path: Path) -> None:
+    """Kills one run before its first step that touches a file, the next before its second …; the last gets through."""
+    out = tmp_path / "out"
+    code = VICTIM.format(packages=str(PACKAGES))
+    wanted = {item.output: item.source.read_bytes()[::-1] for item in items}
+    for step in (*range(1, 13), 1000):
+        ended = subprocess.run([sys.executable, "-c", code, str(step)], cwd=tmp_path, check=False)
+        there = {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*.png")}
+        assert there.items() <= wanted.items()
+        assert ended.returncode == (0 if step == 1000 else -signal.SIGKILL)
+    assert there == wanted
+    recorded = [line["output"] for line in lines(out)]
+    assert sorted(recorded) == sorted(wanted)
+    assert not list(out.rglob("*.part"))

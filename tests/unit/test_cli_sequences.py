@@ -1,0 +1,179 @@
+"""Films and numbered pictures on the command line, end to end with a small network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gpen2048.cli import main
+from gpen2048.faces import Face
+from gpen2048.films import open_film
+from gpen2048.images import Picture, read_image, write_image
+from torch import Tensor
+
+FRAMES = 18
+av: Any = pytest.importorskip("av", reason="needs PyAV")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 128 px network that sharpens."""
+    path = tmp_path_factory.mktemp("network") / "net.pth"
+    assert main(["passthrough", str(path), "--size", "128", "--sharpen", "2"]) == 0
+    return path
+
+
+@pytest.fixture
+def detector(monkeypatch: pytest.MonkeyPatch, portrait_face: Face) -> list[Tensor]:
+    """Finds the portrait's face, 2 px further in each frame, with its landmarks shaken; the frames it was shown."""
+    rng = np.random.default_rng(0)
+    seen: list[Tensor] = []
+
+    def find(image: Tensor, threshold: float) -> list[Face]:
+        shift = np.array([2.0 * len(seen) - 100, 0])
+        seen.append(image)
+        landmarks = portrait_face.landmarks + shift + rng.normal(0, 1, (5, 2))
+        return [Face(portrait_face.box + np.tile(shift, 2), landmarks, 0.99)]
+
+    monkeypatch.setattr("gpen2048.cli.loading._detector", lambda *_: (find, "made up"))
+    return seen
+
+
+@pytest.fixture(scope="module")
+def frames(portrait: Tensor) -> list[Tensor]:
+    """A pan over the portrait, (3, 240, 256)."""
+    return [portrait[:, :240, 100 - 2 * n : 356 - 2 * n].contiguous() for n in range(FRAMES)]
+
+
+@pytest.fixture
+def film(tmp_path: Path, frames: list[Tensor]) -> Path:
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"crf": "6"})
+        tone = container.add_stream("aac", rate=44100, layout="mono")
+        video.height, video.width = frames[0].shape[1:]
+        for number, pixels in enumerate(frames):
+            samples = (pixels * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+            container.mux(video.encode(av.VideoFrame.from_ndarray(samples, format="rgb24")))
+            wave = (np.sin(np.arange(1764) / 20) * 9000).astype(np.int16)[None]
+            sound = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
+            sound.sample_rate, sound.pts = 44100, number * 1764
+            container.mux(tone.encode(sound))
+        container.mux([*video.encode(None), *tone.encode(None)])
+    return path
+
+
+def _sound(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=0)]
+
+
+@pytest.mark.usefixtures("detector")
+def test_a_film_is_restored_with_its_sound(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, film: Path, network: Path
+) -> None:
+    out, report = tmp_path / "out" / "film.mp4", tmp_path / "report.json"
+    arguments = ["restore", film, "-o", out, "--network", network, "--device", "cpu", "--crf", "4", "--report", report]
+    assert main([str(argument) for argument in arguments]) == 0
+    assert "18 frames, 18 faces restored in them, scale 1" in capsys.readouterr().out
+    with open_film(film) as before, open_film(out) as after:
+        pairs = list(zip(before.frames(), after.frames()))
+        assert [a.pts * before.time_base for a, _ in pairs] == [b.pts * after.time_base for _, b in pairs]
+    assert len(pairs) == FRAMES
+    change = torch.stack([(a.pixels - b.pixels).abs().mean(dim=0) for a, b in pairs])
+    face, corner = change[:, 60:180, 90:160].mean(), change[:, 200:, 200:].mean()
+    assert face > 0.01 and corner < 0.004  # the face is sharper, the rest is what the encoder makes of it
+    assert _sound(film) == _sound(out)
+    (told,) = json.loads(report.read_text())["films"]
+    assert (told["frames"], told["restored"], told["problems"]) == (FRAMES, FRAMES, [])
+
+
+def test_numbered_pictures_are_restored_in_the_order_of_their_numbers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, frames: list[Tensor], network: Path, detector: list[Tensor]
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for number, pixels in enumerate(frames):
+        write_image(source / f"frame{number}.png", Picture(pixels, alpha=torch.full((240, 256), 0.5)))
+    arguments = ["restore", source, "-o", out, "--sequence", "--network", network, "--device", "cpu"]
+    assert main([str(argument) for argument in arguments]) == 0
+    assert "18 frames, 18 faces restored" in capsys.readouterr().out
+    for number, pixels in enumerate(frames):
+        result = read_image(out / f"frame{number}.png")
+        assert result.alpha is not None and result.alpha.mean() == pytest.approx(0.5, abs=0.01)
+        assert torch.equal(detector[number], pixels)  # frame 10 comes after frame 9
+        assert torch.equal(result.pixels[:, :, :20], pixels[:, :, :20])
+        assert (result.pixels - pixels).abs()[:, 100:170, 100:160].mean() > 0.005
+
+
+@pytest.mark.usefixtures("detector")
+def test_a_film_that_ends_too_early_is_restored_and_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, film: Path, network: Path
+) -> None:
+    monkeypatch.setattr("gpen2048.film_reading.MISSING", 0.05)
+    broken = tmp_path / "broken.mkv"
+    with av.open(str(film)) as container, av.open(str(broken), "w") as target:
+        stream = target.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    broken.write_bytes(broken.read_bytes()[: broken.stat().st_size * 9 // 10])
+    arguments = ["restore", broken, film, "-o", tmp_path / "out", "--network", network, "--device", "cpu"]
+    assert main([str(argument) for argument in arguments]) == 1
+    printed = capsys.readouterr()
+    assert "broken.mkv: the video ends at" in printed.err and printed.out.count("faces restored") == 2
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["broken.mkv", "film.mp4"]
+
+
+@pytest.mark.usefixtures("detector")
+def test_a_film_that_is_none_does_not_stop_the_others(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, film: Path, network: Path
+) -> None:
+    (tmp_path / "none.mp4").write_text("no film")
+    arguments = ["restore", tmp_path / "none.mp4", film, "-o", tmp_path / "out", "--network", network]
+    assert main([str(argument) for argument in arguments]) == 1
+    printed = capsys.readouterr()
+    assert "none.mp4: not a sound film" in printed.err and "faces restored" in printed.out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["film.mp4"]
+
+
+@pytest.mark.usefixtures("detector")
+def test_ctrl_c_leaves_no_half_film(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, film: Path, network: Path
+) -> None:
+    def interrupted(_bar: object, done: int, _total: int, _what: str) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("gpen2048.cli.progress.FaceBar.update", interrupted)
+    arguments = ["restore", film, "-o", tmp_path / "out" / "f.mp4", "--network", network, "--device", "cpu"]
+    assert main([str(argument) for argument in arguments]) == 130
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["photo.png", "-o", "out"], "films and pictures in one command"),
+        (["-o", "out.webm"], "out.webm: wanted a folder, or a name ending in .mp4"),
+        (["-o", "out.mp4", "--compare", "sheet.png"], "--compare is for single pictures"),
+        (["-o", "out.mp4", "--landmarks", "faces.json"], "--landmarks is for single pictures"),
+        (["-o", "out.mp4", "--codec", "divx"], "codec is 'divx'; wanted one of h264, h265, ffv1"),
+        (["-o", "out.mp4", "--crf", "70"], "quality of a film is 70; wanted 0"),
+    ],
+)
+@pytest.mark.usefixtures("detector")
+def test_what_cannot_be_done_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, film: Path, network: Path,
+    arguments: list[str], wanted: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(["restore", str(film), *arguments, "--network", str(network)]) == 1
+    errors = capsys.readouterr().err
+    assert wanted in errors and len(errors.strip().splitlines()) == 1
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".part"]

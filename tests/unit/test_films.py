@@ -1,0 +1,289 @@
+"""Films written by PyAV, read, written again and compared packet by packet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gpen2048.errors import InvalidOptionError, UnsupportedFilmError
+from gpen2048.film_writing import FilmWriter
+from gpen2048.films import open_film
+from torch import Tensor
+
+av: Any = pytest.importorskip("av", reason="needs PyAV")
+
+MILLISECOND = Fraction(1, 1000)
+
+
+def make_film(
+    path: Path,
+    frames: Sequence[Tensor],
+    *,
+    times: Sequence[int] | None = None,
+    pixel_format: str = "yuv420p",
+    matrix: int = 2,
+    sound: str = "aac",
+    codec: str = "libx264",
+) -> Path:
+    """`frames` (3, H, W) at `times` in ms, with a keyframe every ten, beside a tone."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(codec, rate=25, options={"crf": "4", "g": "10"})
+        video.height, video.width = frames[0].shape[1:]
+        video.pix_fmt, video.codec_context.time_base = pixel_format, MILLISECOND
+        video.codec_context.colorspace = matrix
+        tone = container.add_stream(sound, rate=44100, layout="mono") if sound else None
+        for number, pixels in enumerate(frames):
+            samples = (pixels * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+            frame = av.VideoFrame.from_ndarray(samples, format="rgb24")
+            frame.colorspace = matrix
+            frame = frame.reformat(format=pixel_format)
+            frame.pts, frame.time_base = times[number] if times else number * 40, MILLISECOND
+            container.mux(video.encode(frame))
+            if tone:
+                container.mux(tone.encode(_tone(number)))
+        container.mux(video.encode(None))
+        if tone:
+            container.mux(tone.encode(None))
+    return path
+
+
+def _tone(number: int) -> Any:
+    wave = (np.sin(np.arange(1764) / 20 + number) * 9000).astype(np.int16)  # 40 ms
+    frame = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = 44100, number * 1764, Fraction(1, 44100)
+    return frame
+
+
+def sound_packets(path: Path) -> list[tuple[float, bytes]]:
+    with av.open(str(path)) as container:
+        packets = [p for p in container.demux(audio=0) if p.pts is not None] if container.streams.audio else []
+        return [(float(p.pts * p.time_base), bytes(p)) for p in packets]
+
+
+def read(path: Path) -> tuple[list[Tensor], list[float]]:
+    with open_film(path) as film:
+        frames = list(film.frames())
+        assert film.problems == []
+        return [f.pixels for f in frames], [float(f.pts * film.time_base) for f in frames]
+
+
+def copy(source: Path, target: Path, **writing: Any) -> None:
+    with open_film(source) as film, FilmWriter(target, film, **writing) as writer:
+        for frame in film.frames():
+            writer.write(frame.pixels, frame.pts, frame.duration)
+
+
+def _psnr(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    assert len(one) == len(other)
+    return float(-10 * torch.log10(torch.stack([(a - b).square().mean() for a, b in zip(one, other)]).mean()))
+
+
+@pytest.fixture(scope="module")
+def pictures(group_photo: Tensor) -> list[Tensor]:
+    """A slow pan over the photo, tinted so that wrong colours show, (3, 96, 128)."""
+    tint = torch.tensor([1.0, 0.8, 0.55])[:, None, None]
+    return [(group_photo[:, 200:296, 300 + n : 428 + n] * tint).contiguous() for n in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("out.mp4", "h264"), ("out.mov", "h265"), ("out.mkv", "ffv1"), ("out.mkv", "h264")]
+)
+def test_a_film_keeps_pictures_times_and_sound(tmp_path: Path, pictures: list[Tensor], name: str, codec: str) -> None:
+    source = make_film(tmp_path / "in.mp4", pictures)
+    copy(source, tmp_path / name, codec=codec, quality=4)
+    before, after = read(source), read(tmp_path / name)
+    assert _psnr(before[0], pictures) > 35  # the source itself has its chroma halved
+    assert _psnr(before[0], after[0]) > 42
+    late = after[1][0] - before[1][0]  # Matroska has no negative times: sound that begins before 0 shifts everything
+    assert 0 <= late < 0.05 and np.allclose(np.array(after[1]) - late, before[1], atol=0.0011)
+    sounds = sound_packets(source), sound_packets(tmp_path / name)
+    assert len(sounds[0]) > 40 and [data for _, data in sounds[0]] == [data for _, data in sounds[1]]
+    assert np.allclose([time for time, _ in sounds[1]], [time + late for time, _ in sounds[0]], atol=0.0011)
+
+
+@pytest.mark.parametrize("matrix", [1, 6, 2])
+def test_lightness_comes_back_bit_for_bit(tmp_path: Path, pictures: list[Tensor], matrix: int) -> None:
+    """What no face touches is changed by the encoder alone: here by none."""
+    source = make_film(tmp_path / "in.mp4", pictures[:3], matrix=matrix)
+    copy(source, tmp_path / "out.mkv", codec="ffv1")
+    with av.open(str(source)) as one, av.open(str(tmp_path / "out.mkv")) as other:
+        for a, b in zip(one.decode(video=0), other.decode(video=0)):
+            assert a.colorspace == b.colorspace
+            luma, chroma = (np.abs(_plane(a, n) - _plane(b, n)) for n in (0, 1))
+            assert luma.max() == 0 and chroma.mean() < 0.6
+
+
+def _plane(frame: Any, number: int) -> Any:
+    return np.frombuffer(frame.planes[number], np.uint8).astype(int)
+
+
+def test_a_variable_frame_rate_is_kept(tmp_path: Path, pictures: list[Tensor]) -> None:
+    times = np.cumsum([20, 60, 33] * 10).tolist()
+    source = make_film(tmp_path / "in.mkv", pictures, times=times)
+    copy(source, tmp_path / "out.mp4")
+    assert np.allclose(read(tmp_path / "out.mp4")[1], read(source)[1], atol=1e-6)
+    assert np.allclose(np.diff(read(source)[1]), np.diff(times) / 1000)
+
+
+def test_ten_bits_stay_ten(tmp_path: Path, pictures: list[Tensor]) -> None:
+    source = make_film(tmp_path / "in.mp4", pictures[:5], pixel_format="yuv420p10le")
+    copy(source, tmp_path / "out.mp4", quality=0)
+    with open_film(tmp_path / "out.mp4") as film:
+        assert film.coding.pixel_format == "yuv420p10le" and film.coding.bits == 10
+    assert _psnr(read(source)[0], read(tmp_path / "out.mp4")[0]) > 45
+
+
+def test_odd_sides_and_no_sound(tmp_path: Path, pictures: list[Tensor]) -> None:
+    odd = [picture[:, :95, :127] for picture in pictures[:5]]
+    source = make_film(tmp_path / "in.mp4", odd, pixel_format="yuv444p", sound="")
+    copy(source, tmp_path / "out.mp4", quality=4)
+    assert read(tmp_path / "out.mp4")[0][0].shape == (3, 95, 127)
+    assert sound_packets(tmp_path / "out.mp4") == []
+    even = make_film(tmp_path / "even.mp4", pictures[:5])
+    with open_film(even) as film, FilmWriter(tmp_path / "larger.mp4", film) as writer:
+        for number in range(3):
+            writer.write(torch.rand(3, 99, 131), number * 640)
+    assert read(tmp_path / "larger.mp4")[0][0].shape == (3, 99, 131)
+
+
+def test_a_phone_held_upright_gives_upright_pictures(tmp_path: Path, pictures: list[Tensor]) -> None:
+    source = make_film(tmp_path / "in.mp4", pictures[:5])
+    upright = read(source)[0][0]
+    data = source.read_bytes()
+    plain, turned = _matrix(1, 0, 0, 0, 1, 0, 0, 0, 1), _matrix(0, 1, 0, -1, 0, 0, 0, 0, 1)
+    at = data.index(plain, data.index(b"tkhd"))
+    source.write_bytes(data[:at] + turned + data[at + len(plain) :])
+    shown = read(source)[0][0]
+    assert torch.equal(shown, torch.rot90(upright, -1, (1, 2)))
+    with open_film(source) as film:
+        assert film.size == (128, 96)
+    copy(source, tmp_path / "out.mp4", quality=4)
+    assert _psnr([shown], read(tmp_path / "out.mp4")[0][:1]) > 40
+
+
+def _matrix(*values: int) -> bytes:
+    """A display matrix as MP4 has it: fixed-point numbers 16.16, and 2.30 in the last column."""
+    shifts = [30 if place % 3 == 2 else 16 for place in range(9)]
+    return b"".join((value << shift).to_bytes(4, "big", signed=True) for value, shift in zip(values, shifts))
+
+
+def test_a_transport_stream_begins_with_its_first_frame(tmp_path: Path, pictures: list[Tensor]) -> None:
+    source = make_film(tmp_path / "in.ts", pictures)
+    copy(source, tmp_path / "out.mp4", quality=4)
+    frames, times = read(tmp_path / "out.mp4")
+    assert _psnr(frames, pictures) > 35
+    assert times[0] < 0.1  # the stream's own clock begins at 1.4 s
+
+
+def test_a_part_between_keyframes_has_the_frames_of_the_whole(tmp_path: Path, pictures: list[Tensor]) -> None:
+    for suffix in (".mp4", ".mkv"):
+        with open_film(make_film(tmp_path / f"in{suffix}", pictures)) as film:
+            whole = list(film.frames())
+            keys = film.keyframes()
+            assert keys == [whole[n].pts for n in (0, 10, 20)]
+            for first, last in ((keys[1], keys[2]), (whole[13].pts, whole[27].pts), (whole[0].pts, None)):
+                part = list(film.frames(first, last))
+                wanted = [f for f in whole if f.pts >= first and (last is None or f.pts < last)]
+                assert [f.pts for f in part] == [f.pts for f in wanted]
+                assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(part, wanted))
+
+
+def test_a_truncated_film_gives_what_there_is_and_says_so(tmp_path: Path, pictures: list[Tensor]) -> None:
+    source = make_film(tmp_path / "in.mkv", pictures)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 3])
+    with open_film(source) as film, FilmWriter(tmp_path / "out.mp4", film) as writer:
+        for frame in film.frames():
+            writer.write(frame.pixels, frame.pts, frame.duration)
+    assert len(film.problems) == 1 and "s of 1.2 s" in film.problems[0]
+    assert 0 < len(read(tmp_path / "out.mp4")[0]) < 25
+
+
+def test_a_film_goes_on_after_a_damaged_place(tmp_path: Path, pictures: list[Tensor]) -> None:
+    source = make_film(tmp_path / "in.mkv", pictures, sound="", codec="ffv1")
+    whole = read(source)
+    data = bytearray(source.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 4000] = bytes(4000)
+    source.write_bytes(data)
+    with open_film(source) as film:
+        frames = {round(float(frame.pts * film.time_base), 3): frame.pixels for frame in film.frames()}
+    assert 20 <= len(frames) < 30
+    sound = [time for pixels, time in zip(*whole) if time in frames and torch.equal(frames[time], pixels)]
+    assert len(sound) >= 20 and sound[0] == whole[1][0] and sound[-1] == whole[1][-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "wanted"),
+    [
+        ("text.mp4", b"not a film at all" * 50, "not a sound film"),
+        ("empty.mkv", b"", "not a sound film"),
+        ("half.mp4", None, "not a sound film"),
+        ("codec.mkv", None, "a codec that PyAV does not know"),
+        ("sound.m4a", None, "holds audio; wanted a video"),
+    ],
+)
+def test_what_is_no_film_is_one_clear_error(
+    tmp_path: Path, pictures: list[Tensor], name: str, content: bytes | None, wanted: str
+) -> None:
+    path = tmp_path / name
+    if name == "sound.m4a":
+        with av.open(str(path), "w") as container:
+            tone = container.add_stream("aac", rate=44100, layout="mono")
+            container.mux([*tone.encode(_tone(0)), *tone.encode(None)])
+    elif content is None:
+        data = make_film(path, pictures[:5]).read_bytes()
+        content = data[: len(data) // 2] if name == "half.mp4" else data.replace(b"V_MPEG4/ISO/AVC", b"V_NOSUCH/CODEC1")
+        path.write_bytes(content)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UnsupportedFilmError, match=wanted) as caught:
+        open_film(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"none\.mp4"):
+        open_film(tmp_path / "none.mp4")
+    with pytest.raises(UnsupportedFilmError, match="a folder"):
+        open_film(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "writing", "error", "wanted"),
+    [
+        ("out.gif", {}, UnsupportedFilmError, r"wanted a name ending in \.mp4"),
+        ("out.mp4", {"codec": "divx"}, InvalidOptionError, "codec is 'divx'; wanted one of h264, h265, ffv1"),
+        ("out.mp4", {"quality": 99}, InvalidOptionError, "quality of a film is 99"),
+        ("no/folder/out.mp4", {}, OSError, r"out\.mp4"),
+    ],
+)
+def test_what_cannot_be_written_is_one_clear_error(
+    tmp_path: Path, pictures: list[Tensor], name: str, writing: dict[str, Any], error: type[Exception], wanted: str
+) -> None:
+    source = make_film(tmp_path / "in.mp4", pictures[:5])
+    with pytest.raises(error, match=wanted):
+        copy(source, tmp_path / name, **writing)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_sound_that_the_container_cannot_hold_is_named(tmp_path: Path, pictures: list[Tensor]) -> None:
+    source = make_film(tmp_path / "in.mkv", pictures[:5], sound="flac")
+    with pytest.raises(UnsupportedFilmError, match=r"h264 video and flac sound in \.mov.*\.mkv holds all"):
+        copy(source, tmp_path / "out.mov")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
+    copy(source, tmp_path / "out.mkv")
+    assert [data for _, data in sound_packets(source)] == [data for _, data in sound_packets(tmp_path / "out.mkv")]
+
+
+def test_nothing_is_left_of_a_film_that_is_stopped(tmp_path: Path, pictures: list[Tensor]) -> None:
+    source = make_film(tmp_path / "in.mp4", pictures[:5])
+    (tmp_path / "out.mp4").write_bytes(b"the old one")
+    with pytest.raises(KeyboardInterrupt), open_film(source) as film, FilmWriter(tmp_path / "out.mp4", film) as writer:
+        writer.write(pictures[0], 0)
+        raise KeyboardInterrupt
+    assert (tmp_path / "out.mp4").read_bytes() == b"the old one"
+    assert len(list(tmp_path.iterdir())) == 2
