@@ -10,7 +10,8 @@ PYTHON313 ?= $(shell for p in python3.13 $$HOME/.pyenv/versions/3.13.*/bin/pytho
 
 DEMO_PHOTO := tests/data/solvay-1927.png
 
-.PHONY: demo test fuzz check test-matrix test-floor test-ceiling benchmark benchmark-page clean
+.PHONY: demo test test-ray acceptance-batch fuzz check test-matrix test-floor test-ceiling benchmark benchmark-page \
+	benchmark-scale clean
 
 demo: .venv/ready
 	.venv/bin/gpen2048 restore $(DEMO_PHOTO) -o demo/restored.png --scale 2 --demo \
@@ -23,6 +24,13 @@ test: .venv/ready
 # Thousands of damaged weight files, for at most ten minutes.
 fuzz: .venv/ready
 	OMP_NUM_THREADS=1 .venv/bin/python tests/fuzz/fuzz.py --minutes 9
+
+# Minutes long, and Ray is a download of 70 MB: not among the tests of every commit.
+test-ray: .venv/ready-ray
+	GPEN_TEST_RAY=1 .venv/bin/python -m pytest -q tests/ray
+
+acceptance-batch: .venv/ready-ray
+	.venv/bin/python tests/e2e/batch.py
 
 check: .venv/ready
 	.venv/bin/ruff check .
@@ -49,9 +57,16 @@ benchmark-page: .venv/ready
 	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[benchmark]"
 	.venv/bin/python benchmarks/page.py
 
+benchmark-scale: .venv/ready-ray
+	.venv/bin/python benchmarks/scale.py
+
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[test,check]"
+	@touch $@
+
+.venv/ready-ray: .venv/ready
+	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[ray]"
 	@touch $@
 
 .venv-floor/ready: pyproject.toml .ci/floor.txt

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..enlarging import Background
 from ..errors import UnsupportedFilmError
 from ..film_frames import FilmFrame
 from ..film_reading import Film
@@ -27,7 +28,12 @@ Shown = deque[tuple[int, int]]
 
 
 def restore_piece(
-    piece: FilmPiece, restorer: FaceRestorer, options: RestoreOptions, device: torch.device, on_progress: Progress
+    piece: FilmPiece,
+    restorer: FaceRestorer,
+    options: RestoreOptions,
+    device: torch.device,
+    background: Background | None,
+    on_progress: Progress,
 ) -> Restored:
     """The encoded frames of `piece`, the same whatever other pieces the film is cut into."""
     with open_film(_present(piece)) as film, tempfile.TemporaryDirectory() as folder:
@@ -36,7 +42,13 @@ def restore_piece(
         shown: Shown = deque()
         faces = restored = frames = 0
         results = restore_sequence(
-            _noted(taken, shown, device), restorer, options, scale=scale, context=context, on_progress=on_progress
+            _noted(taken, shown, device),
+            restorer,
+            options,
+            scale=scale,
+            background=background,
+            context=context,
+            on_progress=on_progress,
         )
         target = Path(folder) / f"piece{piece.suffix}"
         with PieceWriter(target, film, codec=piece.codec, quality=piece.quality) as writer:

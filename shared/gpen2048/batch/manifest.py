@@ -11,6 +11,7 @@ import errno
 import json
 import logging
 import os
+import posixpath
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -50,6 +51,9 @@ class Record:
     film: str = ""  # the output that a piece is for
 
 
+FIELDS = tuple(field.name for field in fields(Record))
+
+
 class Manifest:
     """The records in `destination`/manifest.jsonl, open for this process alone.
 
@@ -64,7 +68,7 @@ class Manifest:
         self._file = _open_alone(self.path)
         self._lock = threading.Lock()
         self._records = {record.output: record for record in self._read()}
-        self._settle({self.target(output).parent for output in (*self._records, *outputs)})
+        self._settle({posixpath.dirname(output) for output in (*self._records, *outputs)})
 
     def __enter__(self) -> Manifest:
         return self
@@ -123,15 +127,13 @@ class Manifest:
             self._file.truncate(end)
             raise
 
-    def _settle(self, folders: Iterable[Path]) -> None:
-        """Ends what a killed run had begun in `folders`."""
-        targets = {
-            self.target(r.output).with_name(r.part): self.target(r.output) for r in self._records.values() if r.part
-        }
+    def _settle(self, folders: Iterable[str]) -> None:
+        """Ends what a killed run had begun in `folders`, below the destination."""
+        outputs = {record.part: record.output for record in self._records.values() if record.part}
         removed = 0
-        for part in unfinished(folders):
-            if part in targets:
-                part.replace(targets[part])
+        for part in unfinished(self.destination / folder for folder in folders):
+            if part.name in outputs:
+                part.replace(self.target(outputs[part.name]))
             else:
                 part.unlink()
                 removed += 1
@@ -154,7 +156,7 @@ def _open_alone(path: Path) -> FileIO:
 
 def _record(content: dict[str, Any]) -> Record:
     """Fields that this version does not know are left out; hashes that many records share are held once."""
-    known = {field.name: content[field.name] for field in fields(Record) if field.name in content}
+    known = {name: content[name] for name in FIELDS if name in content}
     for name in ("options_hash", "network_hash"):
         known[name] = sys.intern(known[name])
     return Record(**known)

@@ -87,7 +87,14 @@ class Build:
 
     def restorer(self, equipment: Equipment) -> PictureRestorer:
         quality, batch = self.arguments.quality, self.arguments.face_batch
-        return PictureRestorer(equipment.restorer, equipment.device, self.options, quality=quality, batch=batch)
+        return PictureRestorer(
+            equipment.restorer,
+            equipment.device,
+            self.options,
+            quality=quality,
+            batch=batch,
+            background=equipment.upscaler,
+        )
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,7 @@ def _facts(arguments: argparse.Namespace, options: RestoreOptions, files: Mappin
         "precision": arguments.precision,
         "detector": _hash_or(files.get("detector"), "lbp"),
         "parser": _hash_or(files.get("parser"), ""),
+        "upscaler": _hash_or(files.get("upscaler"), ""),
         "landmarks": _hash_or(arguments.landmarks, ""),
     }
 

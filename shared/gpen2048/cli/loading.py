@@ -72,7 +72,7 @@ def add_equipment_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def find_weights(arguments: argparse.Namespace, options: RestoreOptions) -> dict[str, Path]:
-    """The weight files that these arguments and options ask for: network, detector and parser, as far as needed.
+    """The weight files that these arguments and options ask for: network, detector, parser, upscaler, as far as needed.
 
     What needs no file (the demo's network, --detector lbp, --landmarks) is left out. WeightsNotFoundError says what is
     missing and where to put it.
@@ -82,6 +82,7 @@ def find_weights(arguments: argparse.Namespace, options: RestoreOptions) -> dict
         "network": _network_file(arguments, folder),
         "detector": _detector_file(arguments, folder),
         "parser": _parser_file(arguments, folder) if options.needs_parser else None,
+        "upscaler": arguments.upscaler,
     }
     return {name: path for name, path in found.items() if path is not None}
 
