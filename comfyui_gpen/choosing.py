@@ -36,6 +36,11 @@ class Choice:
         if self.bboxes is not None:
             boxes_of_frame(self.bboxes, 0, len(self.frames))
 
+    @property
+    def is_made(self) -> bool:
+        """Whether a wire says anything."""
+        return self.mask is not None or self.bboxes is not None
+
     @cached_property
     def needs_detector(self) -> bool:
         """False when every box brings its landmarks along."""

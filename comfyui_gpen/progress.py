@@ -54,6 +54,12 @@ class FaceProgress:
 
         return tell
 
+    def of_sequence(self, done: int, total: int, what: str) -> None:
+        """restore_sequence's on_progress, which counts frames."""
+        stop_if_interrupted()
+        self.latest = done
+        self._advance()
+
     def show(self, crop: Tensor) -> None:
         """Keeps a small copy of a restored crop (3, S, S) in [0, 1] for the next step's preview."""
         small = F.interpolate(crop[None].float(), size=(PREVIEW, PREVIEW), mode="bilinear", antialias=True)

@@ -11,7 +11,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ..shared.gpen2048 import FaceRestorer, Request, Restoration, RestoreOptions
+from ..shared.gpen2048 import Face, FaceRestorer, Request, Restoration, RestoreOptions, restore_sequence
 from .batching import faces_at_once, network_bytes
 from .choosing import Choice, Chosen
 from .frames import Batch, Frames, crop_image
@@ -24,6 +24,7 @@ from .upscaling import ModelBackground
 
 # Per output pixel in float32: picture, background, change, result and masks, with the temporaries of their blending.
 CANVAS_BYTES = 24 * 4
+FRAMES_AHEAD = 14  # that restore_sequence looks at before it restores one
 WAITING_BYTES = 11 * 4  # of a frame that waits for the others in its batch: photo, background, change and masks
 
 
@@ -39,13 +40,17 @@ class Restored:
 
 @dataclass
 class Restoring:
-    """One execution: `model` with `options` over `frames`, on the faces of `choice`."""
+    """One execution: `model` with `options` over `frames`, on the faces of `choice`.
+
+    `sequence`: the frames are consecutive ones of a film.
+    """
 
     model: GpenModel
     options: RestoreOptions
     frames: Frames
     choice: Choice
     background: ModelBackground | None = None
+    sequence: bool = False
 
     def __post_init__(self) -> None:
         self._progress = FaceProgress(len(self.frames), stages_of_face(self.model.network.config))
@@ -59,9 +64,8 @@ class Restoring:
         with ExitStack() as stack:
             restorer, device = self._prepare(stack)
             stack.enter_context(self.frames.blamed(lambda: self._progress.latest))
-            scale = self._look_ahead(restorer, device)
             self._progress.frame(0)
-            for number, result in enumerate(restorer.each(self._requests(restorer, device, scale))):
+            for number, result in enumerate(self._results(restorer, device)):
                 self._keep(number, result)
         report = report_text(self.model, self.options, self._reports)
         return Restored(self._images.frames, self._masks.frames, self._crops, report)
@@ -91,7 +95,8 @@ class Restoring:
             steps.append(self.model.require_detector().memory_required(*self.frames.size))
         if self.background is not None:
             steps.append(self.background.memory_required())
-        return max(steps) + CANVAS_BYTES * self._output_pixels + self._waiting_bytes * (faces - 1)
+        ahead = FRAMES_AHEAD * self.frames.pixels_bytes if self.sequence else 0
+        return max(steps) + CANVAS_BYTES * self._output_pixels + self._waiting_bytes * (faces - 1) + ahead
 
     @property
     def _waiting_bytes(self) -> int:
@@ -103,6 +108,24 @@ class Restoring:
         height, width = self.frames.size
         scale = self.options.max_scale if self.options.scale == "auto" else int(self.options.scale)
         return round(height * width * scale**2)
+
+    def _results(self, restorer: FaceRestorer, device: torch.device) -> Iterator[Restoration]:
+        if not self.sequence:
+            return restorer.each(self._requests(restorer, device, self._look_ahead(restorer, device)))
+        return restore_sequence(
+            (self.frames.picture(number, device).pixels for number in range(len(self.frames))),
+            restorer,
+            self.options,
+            faces=self._faces(restorer, device) if self.choice.is_made else None,
+            background=self.background,
+            total=len(self.frames),
+            on_progress=self._progress.of_sequence,
+        )
+
+    def _faces(self, restorer: FaceRestorer, device: torch.device) -> Iterator[list[Face]]:
+        for number in range(len(self.frames)):
+            self._chosen[number] = self._choose(number, self.frames.picture(number, device).pixels, restorer)
+            yield self._chosen[number].faces
 
     def _look_ahead(self, restorer: FaceRestorer, device: torch.device) -> float | None:
         """The scale of the whole batch where its faces decide, since its frames share one size: finds all faces."""
@@ -140,6 +163,7 @@ class Restoring:
         self._images.put(number, self.frames.image_with(number, result.image))
         self._masks.put(number, result.mask)
         self._crops += [crop_image(after) for _, after in result.crops[: self._crops_wanted()]]
-        refused = self._chosen.pop(number).refused
+        chosen = self._chosen.pop(number, None)
+        refused = chosen.refused if chosen else []
         self._reports.append(frame_report(number, result.scale, result.faces, refused))
         self._progress.frame(number + 1)

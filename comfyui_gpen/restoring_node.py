@@ -10,6 +10,8 @@ from comfy_api.latest import io
 from ..shared.gpen2048 import InvalidOptionError, RestoreOptions
 from .schema import CATEGORY, PHOTOS, boxes_input, image_input, model_input, node_schema, option_widgets, read_options
 
+SEQUENCE = "The images are frames of one film: faces are followed, so that they stay steady from frame to frame."
+
 
 class GPENRestoreFaces(io.ComfyNode):
     @classmethod
@@ -24,6 +26,7 @@ class GPENRestoreFaces(io.ComfyNode):
                 image_input(PHOTOS),
                 model_input(),
                 *option_widgets(),
+                io.Boolean.Input("sequence", default=False, optional=True, tooltip=SEQUENCE),
                 io.Mask.Input("mask", optional=True, tooltip="Restores only faces whose centre lies in it."),
                 io.UpscaleModel.Input(
                     "upscale_model", optional=True, tooltip="Enlarges the picture behind the faces when scale is not 1."
@@ -59,6 +62,7 @@ class GPENRestoreFaces(io.ComfyNode):
         mask: torch.Tensor | None = None,
         upscale_model: Any = None,
         bboxes: Any = None,
+        sequence: bool = False,
         **widgets: Any,
     ) -> io.NodeOutput:
         from .choosing import Choice
@@ -69,7 +73,7 @@ class GPENRestoreFaces(io.ComfyNode):
         frames, options = Frames(image), read_options(widgets)
         background = ModelBackground(upscale_model) if upscale_model is not None and options.scale != 1 else None
         choice = Choice(frames, mask, bboxes)
-        done = Restoring(gpen_model, options, frames, choice, background).run()
+        done = Restoring(gpen_model, options, frames, choice, background, sequence).run()
         return io.NodeOutput(done.image, done.mask, done.crops or nothing(), done.report)
 
 

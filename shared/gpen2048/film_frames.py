@@ -31,7 +31,7 @@ def pyav() -> Any:
     try:
         return importlib.import_module("av")
     except ImportError as error:
-        raise UnsupportedFilmError('films need PyAV: pip install "gpen2048[film]", or pip install av') from error
+        raise UnsupportedFilmError('films need PyAV (the package av), which the extra "film" brings') from error
 
 
 @dataclass(frozen=True)

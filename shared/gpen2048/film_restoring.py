@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .enlarging import Background
 from .film_frames import FilmFrame
 from .film_writing import FilmWriter
 from .films import open_film
@@ -53,6 +54,8 @@ def restore_film(
     options: RestoreOptions = RestoreOptions(),  # noqa: B008  frozen, so safe to share
     *,
     device: torch.device | str = "cpu",
+    background: Background | None = None,
+    region: Tensor | None = None,
     on_progress: Progress | None = None,
     **writing: Any,
 ) -> FilmReport:
@@ -66,7 +69,8 @@ def restore_film(
     with open_film(source) as film, FilmWriter(target, film, **writing) as writer:
         shown: deque[tuple[int, int]] = deque()
         frames = _noted(film.frames(), shown, torch.device(device))
-        results = restore_sequence(frames, restorer, options, total=film.count, on_progress=on_progress)
+        what: dict[str, Any] = {"background": background, "region": region, "on_progress": on_progress}
+        results = restore_sequence(frames, restorer, options, total=film.count, **what)
         for result in results:
             writer.write(result.image, *shown.popleft())
             report.count(result)

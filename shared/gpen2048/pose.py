@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 # The five landmarks of the mean face of the Basel Face Model: x to the right, y up, z towards the viewer, in units of
 # about 10 cm (microsoft/Deep3DFaceReconstruction, similarity_Lm3D_all.mat, reduced to five points by its preprocess).
@@ -29,6 +29,7 @@ def turn(landmarks: ArrayLike) -> float:
     """
     points = np.asarray(landmarks, np.float64) * [1, -1]
     shape = MEAN_FACE - MEAN_FACE.mean(axis=0)
-    across, up = np.linalg.lstsq(shape, points - points.mean(axis=0), rcond=None)[0].T
+    fit: NDArray[np.float64] = np.asarray(np.linalg.pinv(shape), np.float64)  # in least squares
+    across, up = (fit @ (points - points.mean(axis=0))).T
     towards_viewer = np.cross(across, up)  # in the face's own coordinates
     return math.degrees(math.atan2(abs(float(towards_viewer[0])), abs(float(towards_viewer[2]))))

@@ -34,6 +34,7 @@ def restore_sequence(
     faces: Iterable[Sequence[Face]] | None = None,
     scale: float | None = None,
     background: Background | None = None,
+    region: Tensor | None = None,
     context: tuple[int, int] = (0, 0),
     total: int = 0,
     on_progress: Progress | None = None,
@@ -43,7 +44,8 @@ def restore_sequence(
     Each is as FaceRestorer's, but faces are followed: the detector's jitter is smoothed away, misses are bridged, faces
     that come and go are faded, all within a scene. CONTEXT_AFTER frames are held in memory, however long the film is.
 
-    `faces` are those of each frame, instead of the detector's; they are numbered from left to right. All results have
+    `faces` are those of each frame, instead of the detector's; unless the options give another order, they are numbered
+    from left to right. Only faces whose middle lies in `region` (h, w) in [0, 1] are restored. All results have
     one `scale`, by default the option's, where "auto" goes by the first CONTEXT_AFTER frames. `context` frames at
     both ends are looked at only: a film done in pieces with (CONTEXT_BEFORE, CONTEXT_AFTER) frames more, and with a
     given `scale`, has the very frames of one done at once. `on_progress(done, total, what)` counts frames, of `total`
@@ -57,9 +59,10 @@ def restore_sequence(
     length = total or (len(frames) if isinstance(frames, Sequence) else 0)
     clock = _Clock(on_progress, before, max(0, length - before - after))
     found = _found(frames, restorer, options, faces, clock)
+    tracker = Tracker(options, region)
     return restorer.each(
         Request(plan.image, options, plan.faces, plan.scale, background, clock.at(number), plan.choices)
-        for number, plan in enumerate(_planned(found, restorer, options, scale, after))
+        for number, plan in enumerate(_planned(found, tracker, restorer, options, scale, after))
         if number >= before
     )
 
@@ -121,13 +124,13 @@ def _find(frame: Tensor, restorer: FaceRestorer, options: RestoreOptions) -> lis
 
 def _planned(
     found: Iterable[tuple[Tensor, Sequence[Face]]],
+    tracker: Tracker,
     restorer: FaceRestorer,
     options: RestoreOptions,
     scale: float | None,
     context_after: int,
 ) -> Iterator[_Plan]:
     """Frames with their faces as they truly are, once CONTEXT_AFTER more have been seen."""
-    tracker = Tracker(options)
     waiting: deque[tuple[Tensor, Sequence[Face]]] = deque()
     done = 0
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from . import cuts, smoothing, tracking
 from .faces import Face
 from .judging import choose
 from .options import RestoreOptions
-from .selection import Choice
+from .selection import Choice, ordered
 from .tracking import Sighting, link
 
 FADE = 4  # frames over which a face that comes or goes within a scene is faded in or out
@@ -41,6 +41,7 @@ class Tracker:
     """Takes the faces found in consecutive frames, and tells of each frame as soon as enough later ones are known."""
 
     options: RestoreOptions
+    region: Tensor | None = None
     _frames: deque[_Frame] = field(default_factory=deque[_Frame], init=False)
     _taken: int = field(default=0, init=False)
     _linked: int = field(default=0, init=False)
@@ -48,13 +49,18 @@ class Tracker:
 
     def take(self, image: Tensor, faces: Sequence[Face]) -> None:
         """The next frame (3, H, W) in [0, 1] and the `faces` found in it, unsure ones among them."""
-        number = self._taken
-        faces = sorted(faces, key=_middle)
-        sightings = _sightings(number, faces, self.options, image)
-        self._frames.append(_Frame(number, cuts.thumbnail(image), sightings))
+        self._frames.append(_Frame(self._taken, cuts.thumbnail(image), self._judged(image, faces)))
         self._taken += 1
         self._link_until(self._taken - cuts.FRAMES_AFTER)
         self._forget_before(self._taken - 1 - FRAMES_BEFORE - FRAMES_AFTER)
+
+    def _judged(self, image: Tensor, faces: Sequence[Face]) -> list[Sighting]:
+        """What the options give each of `faces`, numbered as in a single picture, or from left to right."""
+        order = "left-right" if self.options.order == "found" else self.options.order
+        faces = [faces[n] for n in ordered(faces, order)]
+        sure = [face.score >= self.options.threshold for face in faces]
+        choices = iter(choose(image, [f for f, is_sure in zip(faces, sure) if is_sure], self.options, self.region))
+        return [Sighting(self._taken, face, next(choices) if is_sure else None) for face, is_sure in zip(faces, sure)]
 
     def end(self) -> None:
         """No frame comes any more."""
@@ -96,12 +102,11 @@ class Tracker:
     def _steadied(self, sighting: Sighting, number: int) -> tuple[Face, Choice]:
         chain = sighting.chain(number, smoothing.REACH)
         share = _wanted(chain, number) * _sure(chain, number) * self._faded(chain, number)
+        nearest = [s.choice for s in sorted(chain, key=lambda s: abs(s.frame - number)) if s.choice] or [Choice()]
         if share >= LEAST_SHARE:
-            return _smoothed(chain, number), Choice(share)
-        refused = [s for s in chain if s.choice and s.choice.reason]
-        nearest = min(refused, key=lambda s: abs(s.frame - number), default=None)
-        reason = nearest.choice.reason if nearest and nearest.choice else "seen too briefly"
-        return _smoothed(chain, number), Choice(0.0, reason)
+            return _smoothed(chain, number), replace(nearest[0], share=share, reason="")
+        reason = next((choice.reason for choice in nearest if choice.reason), "seen too briefly")
+        return _smoothed(chain, number), replace(nearest[0], share=0.0, reason=reason)
 
     def _faded(self, chain: Sequence[Sighting], number: int) -> float:
         """Less than 1 near a face's first and last frame, unless the scene begins or ends there too."""
@@ -113,12 +118,6 @@ class Tracker:
         goes = last.after is None and not scene_ends
         share = _ramp((number - first.frame + 1) / (FADE + 1)) if comes else 1.0
         return share * (_ramp((last.frame - number + 1) / (FADE + 1)) if goes else 1.0)
-
-
-def _sightings(number: int, faces: Sequence[Face], options: RestoreOptions, image: Tensor) -> list[Sighting]:
-    sure = [face.score >= options.threshold for face in faces]
-    choices = iter(choose(image, [face for face, is_sure in zip(faces, sure) if is_sure], options))
-    return [Sighting(number, face, next(choices) if is_sure else None) for face, is_sure in zip(faces, sure)]
 
 
 def _wanted(chain: Sequence[Sighting], number: int) -> float:

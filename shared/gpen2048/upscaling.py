@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +56,19 @@ def load_upscaler(path: str | Path, *, device: torch.device | str = "cpu") -> Up
     when spandrel is not installed.
     """
     try:
-        from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+        spandrel: Any = importlib.import_module("spandrel")  # typed, but not always there to check against
     except ImportError as error:
-        raise InvalidOptionError('an upscale model needs spandrel: pip install "gpen2048[upscale]"') from error
+        raise InvalidOptionError('an upscale model needs spandrel, which the extra "upscale" brings') from error
     state = read_state_dict(path)
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
     try:
-        model = ModelLoader(torch.device(device)).load_from_state_dict(state)
-    except UnsupportedModelError as error:
+        model = spandrel.ModelLoader(torch.device(device)).load_from_state_dict(state)
+    except spandrel.UnsupportedModelError as error:
         what = describe_state_dict(state)
         raise CheckpointError(f"{path}: this is {what}; wanted an upscale model that spandrel knows") from error
-    if not isinstance(model, ImageModelDescriptor) or (model.input_channels, model.output_channels) != (3, 3):
+    if not isinstance(model, spandrel.ImageModelDescriptor) or (model.input_channels, model.output_channels) != (3, 3):
         what = model.architecture.name
         raise CheckpointError(f"{path}: this is a {what} model; wanted one that enlarges RGB pictures")
-    return Upscaler(model.eval())
+    return Upscaler(model.train(False))

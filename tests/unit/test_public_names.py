@@ -53,6 +53,7 @@ def test_nothing_published_alarms_the_registry() -> None:
     """The ComfyUI registry withholds packs whose files contain these words, comments included."""
     alarming = re.compile(
         r"urllib|requests\.|subprocess|os\.system|os\.environ|\beval\(|\bexec\(|__import__|pickle\.loads|socket\."
+        r"|pip install"
     )
     found = [f"{path.name}: {m.group()}" for path in _published() for m in alarming.finditer(path.read_text())]
     assert not found and PACKAGE / "fetching" / "transfer.py" not in _published()

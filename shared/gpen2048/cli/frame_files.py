@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,14 +21,20 @@ from .sources import Job
 
 
 def restore_frame_files(
-    jobs: Sequence[Job], equipment: Equipment, options: RestoreOptions, quality: int, on_progress: Progress
+    jobs: Sequence[Job],
+    equipment: Equipment,
+    options: RestoreOptions,
+    region: Tensor | None,
+    quality: int,
+    on_progress: Progress,
 ) -> FilmReport:
     """Restores the pictures of `jobs`, in the order of the numbers in their names, each as soon as it can be."""
     jobs = sorted(jobs, key=_by_number)
     report = FilmReport()
     waiting: deque[Picture] = deque()
     frames = _read(jobs, waiting, equipment.device)
-    results = restore_sequence(frames, equipment.restorer, options, total=len(jobs), on_progress=on_progress)
+    what: dict[str, Any] = {"background": equipment.upscaler, "region": region, "on_progress": on_progress}
+    results = restore_sequence(frames, equipment.restorer, options, total=len(jobs), **what)
     for job, result in zip(jobs, results):
         job.target.parent.mkdir(parents=True, exist_ok=True)
         write_image(job.target, waiting.popleft().with_pixels(result.image.cpu()), quality=quality)

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..catalogue import entry_for
 from ..checkpoint import load_network
+from ..colour import luma
 from ..detection import FaceDetector, load_detector
 from ..devices import PRECISIONS, choose_device, choose_precision
 from ..errors import OutOfMemoryError
+from ..images import read_image
 from ..inference import Network
 from ..lbp import LbpDetector
 from ..network import NetworkConfig
@@ -99,6 +102,11 @@ def load_equipment(arguments: argparse.Namespace, options: RestoreOptions) -> Eq
         facts["upscaler"] = f"{arguments.upscaler} ({upscaler.scale}x)"
     described = [f"{key:9} {value}" for key, value in facts.items()]
     return Equipment(FaceRestorer(network, detector, parser), device, described, facts, upscaler)
+
+
+def read_region(arguments: argparse.Namespace) -> Tensor | None:
+    """The mask (h, w) in [0, 1] of --region: the lightness of that picture."""
+    return luma(read_image(arguments.region).pixels[None])[0, 0] if arguments.region else None
 
 
 def _network_file(arguments: argparse.Namespace, folder: Path) -> Path | None:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..colour import luma
 from ..comparison import MOST_FACES, compare_sheet
 from ..errors import GpenError, InvalidOptionError
 from ..images import Picture, read_image, write_image
@@ -18,7 +17,7 @@ from ..restoration import Restoration
 from ..task import Request
 from .flags import add_option_flags, read_option_flags
 from .landmarks import read_landmarks
-from .loading import Equipment, add_equipment_flags, load_equipment
+from .loading import Equipment, add_equipment_flags, load_equipment, read_region
 from .progress import FaceBar
 from .reporting import picture_report, summary_line, write_json
 from .sequencing import add_sequence_flags, is_sequence, restore_sequences
@@ -73,10 +72,9 @@ def _restore_file(
     started = time.perf_counter()
     picture = read_image(job.source)
     faces = read_landmarks(arguments.landmarks, job.source) if arguments.landmarks else None
-    region = luma(read_image(arguments.region).pixels[None])[0, 0] if arguments.region else None
     with FaceBar(job.source.name) as bar:
         image = picture.pixels.to(equipment.device)
-        request = Request(image, options, faces, None, equipment.upscaler, bar.update, region=region)
+        request = Request(image, options, faces, None, equipment.upscaler, bar.update, region=read_region(arguments))
         with equipment.memory_explained():
             result = next(equipment.restorer.each([request]))
     job.target.parent.mkdir(parents=True, exist_ok=True)

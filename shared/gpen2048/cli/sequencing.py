@@ -17,13 +17,13 @@ from ..films import FILM_SUFFIXES
 from ..options import RestoreOptions
 from ..task import Progress
 from .frame_files import restore_frame_files
-from .loading import Equipment, load_equipment
+from .loading import Equipment, load_equipment, read_region
 from .progress import FaceBar
 from .reporting import write_json
 from .sources import PICTURES, Job, Kind, plan
 
 FILMS = Kind(FILM_SUFFIXES, tuple(CONTAINERS), otherwise=".mkv")
-OF_ONE_PICTURE = ("landmarks", "compare")  # flags
+OF_ONE_PICTURE = ("landmarks", "compare", "save_mask")  # flags
 
 
 def add_sequence_flags(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,9 @@ def is_sequence(arguments: argparse.Namespace) -> bool:
     sequence = bool(arguments.sequence or any(films))
     for flag in OF_ONE_PICTURE:
         if sequence and getattr(arguments, flag):
-            raise InvalidOptionError(f"--{flag} is for single pictures; wanted none with films and --sequence")
+            raise InvalidOptionError(
+                f"--{flag.replace('_', '-')} is for single pictures; wanted none with films and --sequence"
+            )
     return sequence
 
 
@@ -75,7 +77,8 @@ class _Work:
 
 
 def _film(job: Job, arguments: argparse.Namespace, options: RestoreOptions, equipment: Equipment) -> _Work:
-    how = {"device": equipment.device, "codec": arguments.codec, "quality": arguments.crf}
+    how: dict[str, Any] = {"device": equipment.device, "codec": arguments.codec, "quality": arguments.crf}
+    how |= {"background": equipment.upscaler, "region": read_region(arguments)}
 
     def restore(on_progress: Progress) -> FilmReport:
         job.target.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +91,7 @@ def _pictures(
     jobs: Sequence[Job], arguments: argparse.Namespace, options: RestoreOptions, equipment: Equipment
 ) -> _Work:
     def restore(on_progress: Progress) -> FilmReport:
-        return restore_frame_files(jobs, equipment, options, arguments.quality, on_progress)
+        return restore_frame_files(jobs, equipment, options, read_region(arguments), arguments.quality, on_progress)
 
     return _Work(jobs[0].source.parent, jobs[0].target.parent, restore)
 

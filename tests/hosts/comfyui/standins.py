@@ -184,6 +184,7 @@ class IO:
     Image, Mask, UpscaleModel = _type(), _type(), _type()
     String = _type("default", "multiline")
     Combo = _type("default", "options")
+    Boolean = _type("default")
     Int = Float = _type("default", "min", "max", "step")
     Custom = staticmethod(lambda name: _type())
 

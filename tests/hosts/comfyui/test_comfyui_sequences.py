@@ -1,0 +1,87 @@
+"""Restore Faces with `sequence`: as the runtime restores films, in the host's manners."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from gpen2048 import Face, FaceRestorer, RestoreOptions, load_network, restore_sequence
+from torch import Tensor
+
+FRAMES = 18
+
+
+@pytest.fixture
+def film() -> Tensor:
+    """IMAGE (18, 90, 120, 4) of one scene, alpha last."""
+    still = torch.rand(1, 90, 120, 4, generator=torch.Generator().manual_seed(6))
+    return (still + torch.linspace(0, 0.05, FRAMES)[:, None, None, None]).clamp(max=1)
+
+
+@pytest.fixture
+def jittering(bboxes: list[list[Any]]) -> list[list[Any]]:
+    """One face in each frame, a little elsewhere each time."""
+    shifts = torch.randn(FRAMES, 2, generator=torch.Generator().manual_seed(7)).tolist()
+    (face,) = bboxes[2]
+    return [
+        [{**face, "x": 40 + x, "y": 25 + y, "landmarks": [[u + x, v + y] for u, v in face["landmarks"]]}]
+        for x, y in shifts
+    ]
+
+
+def run(nodes: dict[str, Any], film: Tensor, model: Any, boxes: Any, **inputs: Any) -> Any:
+    image, mask, crops, report = nodes["GPENRestoreFaces"].execute(film, model, bboxes=boxes, **inputs).args
+    return image, mask, crops, json.loads(report)
+
+
+def test_a_sequence_is_as_the_runtime_restores_it(
+    nodes: dict[str, Any], model: Any, film: Tensor, jittering: Any, network_file: Path
+) -> None:
+    image, mask, crops, report = run(nodes, film, model, jittering, sequence=True, max_crops=3)
+    faces = [[Face([b["x"], b["y"], b["x"] + 40, b["y"] + 40], b["landmarks"]) for b in boxes] for boxes in jittering]
+    pixels = [frame[..., :3].movedim(-1, 0).contiguous() for frame in film]
+    wanted = list(restore_sequence(pixels, FaceRestorer(load_network(network_file)), RestoreOptions(), faces=faces))
+    assert torch.equal(image[..., :3], torch.stack([result.image.movedim(0, -1) for result in wanted]))
+    assert torch.equal(mask, torch.stack([result.mask for result in wanted]))
+    assert torch.equal(image[..., 3], film[..., 3]) and len(crops) == 3
+    assert [frame["frame"] for frame in report["frames"]] == list(range(FRAMES))
+    alone = run(nodes, film, model, jittering)[3]
+    assert _wander(report) < 0.5 * _wander(alone)
+
+
+def _wander(report: Any) -> float:
+    eyes = torch.tensor([frame["faces"][0]["landmarks"][0] for frame in report["frames"]])
+    return eyes.diff(dim=0).abs().mean().item()
+
+
+def test_a_mask_chooses_in_a_sequence_too(nodes: dict[str, Any], model: Any, film: Tensor, jittering: Any) -> None:
+    _, mask, _, report = run(nodes, film, model, jittering, sequence=True, mask=torch.zeros(1, 9, 12))
+    assert not mask.any()
+    assert {face["reason"] for frame in report["frames"] for face in frame["faces"]} == {"outside the mask"}
+
+
+def test_a_sequence_asks_for_the_frames_it_looks_at(
+    host: Any, nodes: dict[str, Any], model: Any, film: Tensor, jittering: Any
+) -> None:
+    run(nodes, film, model, jittering)
+    run(nodes, film, model, jittering, sequence=True)
+    alone, sequence = (load["memory"] for load in host.loads)
+    assert sequence - alone == 14 * 90 * 120 * 3 * 4
+
+
+def test_a_sequence_obeys_interrupts_and_shows_progress(
+    host: Any, nodes: dict[str, Any], model: Any, film: Tensor, jittering: Any
+) -> None:
+    host.interrupt_after = 10_000
+    run(nodes, film, model, jittering, sequence=True)
+    checks = 10_000 - host.interrupt_after
+    values = [value for value, _, _ in host.progress]
+    assert values == sorted(values) and values[-1] == 1000 * FRAMES and checks > FRAMES * 6
+    for after in (0, checks // 10, checks // 4):
+        host.interrupt_after = after
+        with pytest.raises(BaseException) as stopped:
+            run(nodes, film, model, jittering, sequence=True)
+        assert type(stopped.value).__name__ == "Interrupted"
