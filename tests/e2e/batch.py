@@ -199,7 +199,7 @@ def content(path: Path) -> tuple[list[str], list[bytes]]:
     """Times and hashes of a film's frames, and its packets of sound."""
     with av.open(str(path)) as container:
         frames = [
-            f"{float(frame.pts * frame.time_base):.3f} {hashlib.sha256(frame.to_ndarray(format='rgb24').tobytes()).hexdigest()}"
+            f"{float(frame.pts * frame.time_base):.3f} {_hash(frame.to_ndarray(format='rgb24').tobytes())}"
             for frame in container.decode(video=0)
         ]
     with av.open(str(path)) as container:
@@ -207,7 +207,11 @@ def content(path: Path) -> tuple[list[str], list[bytes]]:
 
 
 def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return _hash(path.read_bytes())
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 if __name__ == "__main__":
