@@ -29,9 +29,14 @@ HIGHEST_SD = 576  # rows; an untagged film with more is taken for BT.709, as pla
 def pyav() -> Any:
     """The package av; UnsupportedFilmError says how to get it."""
     try:
-        return importlib.import_module("av")
+        av = importlib.import_module("av")
     except ImportError as error:
         raise UnsupportedFilmError('films need PyAV (the package av), which the extra "film" brings') from error
+    # PyAV's own callback asks for the interpreter's lock from a decoder's threads, which closing a film waits for
+    # while it holds that lock: with some damaged or cut films both would wait for ever.
+    av.logging.restore_default_callback()
+    av.logging.set_libav_level(av.logging.FATAL)
+    return av
 
 
 @dataclass(frozen=True)

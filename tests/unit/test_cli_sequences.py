@@ -39,6 +39,7 @@ def detector(monkeypatch: pytest.MonkeyPatch, portrait_face: Face) -> list[Tenso
         landmarks = portrait_face.landmarks + shift + rng.normal(0, 1, (5, 2))
         return [Face(portrait_face.box + np.tile(shift, 2), landmarks, 0.99)]
 
+    monkeypatch.setattr("gpen2048.cli.loading._detector_file", lambda *_: None)
     monkeypatch.setattr("gpen2048.cli.loading._detector", lambda *_: (find, "made up"))
     return seen
 
