@@ -59,6 +59,16 @@ def test_nothing_published_alarms_the_registry() -> None:
     assert not found and PACKAGE / "fetching" / "transfer.py" not in _published()
 
 
+def test_no_prose_that_tells_how_to_install_is_published() -> None:
+    root = PACKAGE.parents[1]
+    ignored = tuple(line for line in (root / ".comfyignore").read_text().splitlines() if line.startswith("/"))
+    folders = [folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+    prose = [*root.glob("*.md"), *(path for folder in folders for path in folder.rglob("*.md"))]
+    published = [path for path in prose if not f"/{path.relative_to(root).as_posix()}".startswith(ignored)]
+    assert any("docs" in path.parts for path in published)  # the nodes' help pages
+    assert not [path.name for path in published if "pip install" in path.read_text()]
+
+
 def test_nothing_published_needs_what_is_not() -> None:
     names = {name.removesuffix(".py") for name in UNPUBLISHED if (PACKAGE / name).exists()}
     assert {"cli", "fetching", "verification"} <= names
