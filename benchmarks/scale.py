@@ -143,7 +143,7 @@ def build(size: int, find: bool = False) -> Any:
     torch.set_num_threads(1)
     config = NetworkConfig(size, *(RELEASED | SMALL)[size])
     network = Network.from_state_dict(config, passthrough_state_dict(config, 1))
-    restorer = FaceRestorer(network, middle_face if find else None)  # type: ignore[arg-type]  # a stand-in
+    restorer = FaceRestorer(network, middle_face if find else None)
     return PictureRestorer(restorer, torch.device("cpu"), RestoreOptions(), quality=95)
 
 

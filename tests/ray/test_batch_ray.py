@@ -111,7 +111,7 @@ def reversing(folder: Path, names: dict[str, bytes], chunk: int) -> tuple[RayEng
     for name, content in names.items():
         (folder / "in" / f"{name}.png").write_bytes(content)
     items = find_items([str(folder / "in")], folder / "out")
-    engine = RayEngine(lambda files: Mortal(folder / "marks"), {}, in_flight=2, chunk=chunk, cores=1)  # type: ignore[arg-type,return-value]
+    engine = RayEngine(lambda files: Mortal(folder / "marks"), {}, in_flight=2, chunk=chunk, cores=1)
     manifest = Manifest(folder / "out")
     return engine, run(items, engine, manifest, Recipe("options", "network")), manifest
 
@@ -142,7 +142,7 @@ def test_a_run_that_is_left_gives_its_workers_back(tmp_path: Path) -> None:
     engine, running, manifest = reversing(tmp_path, {f"{n:02d}": b"picture" for n in range(60)}, chunk=1)
     with manifest:
         next(running)
-        running.close()  # type: ignore[attr-defined]  # a generator
+        running.close()
         with pytest.raises(ray.exceptions.RayActorError):
             ray.get(engine.workers[0].is_ready.remote({}))
     assert threading.active_count() <= before

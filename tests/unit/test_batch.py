@@ -148,7 +148,7 @@ def test_crops_of_several_threads_share_a_batch_and_each_gets_its_own(tiny_passt
             time.sleep(0.05)
             return -x
 
-    stage = NetworkStage(Slow(), batch=4)  # type: ignore[arg-type]  # a stand-in
+    stage = NetworkStage(Slow(), batch=4)
     crops = [torch.full((1 + number % 2, 3, 4, 4), float(number)) for number in range(9)]
     seats = [lambda: lambda crop: (crop, Door(stage)(crop))] * 6
     results = list(spread(seats, crops, stage.stop))
@@ -165,7 +165,7 @@ def test_a_network_error_is_its_pictures_error(group_photo: torch.Tensor, group_
             raise RuntimeError("no such luck")
 
     restorer = PictureRestorer(
-        FaceRestorer(Failing()), torch.device("cpu"), RestoreOptions(), quality=95  # type: ignore[arg-type]
+        FaceRestorer(Failing()), torch.device("cpu"), RestoreOptions(), quality=95
     )  # fmt: skip
     data = Path(__file__).parents[1].joinpath("data", "solvay-1927.png").read_bytes()
     (result,) = restorer([Original(data, ".png", group_faces[:1])])
@@ -185,7 +185,7 @@ def test_stop_ends_what_waits_and_what_runs(tiny_passthrough: Network) -> None:
                 on_stage()
                 time.sleep(0.001)
 
-    stage = NetworkStage(Endless())  # type: ignore[arg-type]  # a stand-in
+    stage = NetworkStage(Endless())
     outcomes: list[str] = []
 
     def call() -> None:

@@ -78,7 +78,7 @@ class Shaky:
 def restorer() -> FaceRestorer:
     config = NetworkConfig(64, 1, 0.25)
     network = Network.from_state_dict(config, passthrough_state_dict(config, 2))
-    return FaceRestorer(network, Shaky())  # type: ignore[arg-type]  # a stand-in
+    return FaceRestorer(network, Shaky())
 
 
 def batch(
@@ -154,7 +154,7 @@ def test_codecs_that_reorder_frames_keep_every_time(
 ) -> None:
     """Encoded in pieces, a film is as near to the original as encoded in one pass."""
     source = film.parent / "pan.mkv"
-    faceless = FaceRestorer(restorer.network, lambda image, threshold: [])  # type: ignore[arg-type]  # a stand-in
+    faceless = FaceRestorer(restorer.network, lambda image, threshold: [])
     restore_film(source, tmp_path / f"one{suffix}", faceless, codec=codec, quality=20)
     (tmp_path / "in" / "x").mkdir(parents=True)
     (tmp_path / "in" / "x" / f"pan{suffix}").write_bytes(source.read_bytes())  # the name does not matter to PyAV
@@ -184,13 +184,13 @@ def test_cuts_are_at_keyframes_unless_none_comes() -> None:
             self.times = lambda: [(10 * number, number in keys) for number in range(count)]
 
     def firsts(keys: set[int], count: int, length: int) -> list[int | None]:
-        return [span.first for span in spans(Timed(keys, count), length)]  # type: ignore[arg-type]  # a stand-in
+        return [span.first for span in spans(Timed(keys, count), length)]
 
     assert firsts({0, 10, 20, 30, 40}, 50, 15) == [None, 200, 400]
     assert firsts({0, 10, 20, 30, 40}, 46, 15) == [None, 200]  # six frames are too few for a piece
     assert firsts({0}, 100, 20) == [None, 400, 800]
     assert firsts({0}, 30, 20) == [None]
     assert firsts(set(), 0, 20) == [None]
-    (_, middle, _) = spans(Timed({0, 40, 80}, 120), 40)  # type: ignore[arg-type]
+    (_, middle, _) = spans(Timed({0, 40, 80}, 120), 40)
     assert middle.first == 400 and middle.last == 800
     assert middle.begin is not None and middle.end is not None and middle.begin < 400 and middle.end > 800

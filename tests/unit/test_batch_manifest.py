@@ -61,7 +61,7 @@ def batch(items: list[Item], out: Path, recipe: Recipe = RECIPE, **kwargs: bool)
     """Why each item was done that was."""
     with Manifest(out, [item.output for item in items]) as manifest:
         found = list(what_to_do(items, manifest, recipe, **kwargs))
-        list(run([item for item, _ in found], Reversing(), manifest, recipe))  # type: ignore[arg-type]  # a stand-in
+        list(run([item for item, _ in found], Reversing(), manifest, recipe))
     return {item.output: why for item, why in found}
 
 
