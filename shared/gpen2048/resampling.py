@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .filtering import bands, filter_axes, reflect
-from .sampling import SPLINE_REACH, is_compiled, sample_linear, sample_spline, spline_coefficients
+from .filtering import bands, filter_axes
+from .pages import uninitialised
+from .sampling import SPLINE_REACH, UNLIMITED, Limits, Matrix, is_compiled, sample_linear, sample_spline, warp_by_spline
 
 GRID_DENSITY = 2.0  # samples of the intermediate grid per output pixel, where the output is coarser than the source
 LINEAR_DENSITY = 8.0  # the same where the output is at least so much denser than the source, and the grid read linearly
@@ -43,34 +44,43 @@ def lanczos_resize(image: Tensor, scale: float, size: tuple[int, int]) -> Tensor
     return filter_axes(image, columns, rows)
 
 
-def warp(source: Tensor, matrix: NDArray[np.float64], size: tuple[int, int]) -> Tensor:
+def warp(source: Tensor, matrix: Matrix, size: tuple[int, int], *, limits: Limits = UNLIMITED) -> Tensor:
     """The (C, *size) float32 image whose pixel p shows `source` (C, H, W) at `matrix` @ (p, 1), on `source`'s device.
 
-    `matrix` (2, 3) is a similarity from output to source pixels. Beyond its border the source is continued by
-    reflection, as FFHQ's alignment does it (NVlabs/ffhq-dataset, download_ffhq.py).
+    `matrix` (2, 3) is a similarity from output to source pixels. Values are kept within `limits`. Beyond its border the
+    source is continued by reflection, as FFHQ's alignment does it (NVlabs/ffhq-dataset, download_ffhq.py).
     """
-    pixel = _pixel(matrix)
-    rows = size[0] if pixel <= PASS_BAND and is_compiled(source) else STRIP
+    if in_tiles(source, matrix):
+        out = uninitialised((len(source), *size), source.device)
+        warp_by_spline(source, matrix, out, limits)
+        return out
+    rows = size[0] if _pixel(matrix) <= PASS_BAND and is_compiled(source) else STRIP
     strips = [
-        _warp_strip(source, shift_origin(matrix, (0, top)), (min(rows, size[0] - top), size[1]), pixel)
+        _warp_strip(source, shift_origin(matrix, (0, top)), (min(rows, size[0] - top), size[1]), limits)
         for top in range(0, size[0], rows)
     ]
     return strips[0] if len(strips) == 1 else torch.cat(strips, dim=1)
 
 
-def _pixel(matrix: NDArray[np.float64]) -> float:
+def in_tiles(source: Tensor, matrix: Matrix) -> bool:
+    """Whether `warp` reads the source's own pixels tile by tile, so that a part of its output costs only a part."""
+    return 1 / LINEAR_DENSITY < _pixel(matrix) <= PASS_BAND and is_compiled(source)
+
+
+def _pixel(matrix: Matrix) -> float:
     """Source pixels per output pixel."""
     return math.sqrt(abs(np.linalg.det(matrix[:, :2])))
 
 
-def shift_origin(matrix: NDArray[np.float64], origin: tuple[int, int]) -> NDArray[np.float64]:
+def shift_origin(matrix: Matrix, origin: tuple[int, int]) -> Matrix:
     """`matrix` (2, 3) for inputs counted from `origin` (x, y)."""
     shifted = matrix.copy()
     shifted[:, 2] += matrix[:, :2] @ np.asarray(origin, np.float64)
     return shifted
 
 
-def _warp_strip(source: Tensor, matrix: NDArray[np.float64], size: tuple[int, int], pixel: float) -> Tensor:
+def _warp_strip(source: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits) -> Tensor:
+    pixel = _pixel(matrix)
     linear = pixel * LINEAR_DENSITY <= 1
     shrunk = pixel > PASS_BAND
     step = pixel / GRID_DENSITY if shrunk else 1 / LINEAR_DENSITY if linear else 1.0
@@ -81,21 +91,10 @@ def _warp_strip(source: Tensor, matrix: NDArray[np.float64], size: tuple[int, in
     counts = np.ceil((corners.max(axis=1) + 2 * step - low) / step).astype(np.int64) + 1
     if step == 1:
         low, counts = low - SPLINE_REACH, counts + 2 * SPLINE_REACH
-    grid = _own_grid(source, low, counts) if step == 1 else None
-    if grid is None:
-        grid = _lanczos_grid(source, low, counts, step, stretch, spline=not linear)
+    grid = _lanczos_grid(source, low, counts, step, stretch, spline=not linear)
     to_grid = matrix / step
     to_grid[:, 2] -= low / step
-    return sample_linear(grid, to_grid, size) if linear else sample_spline(grid, to_grid, size)
-
-
-def _own_grid(source: Tensor, low: NDArray[np.float64], counts: NDArray[np.int64]) -> Tensor | None:
-    """B-spline coefficients for the pixels of `source` from `low` (x, y) on."""
-    columns, rows = (
-        reflect(np.arange(start, start + count, dtype=np.int64), length)
-        for length, start, count in zip(source.shape[:0:-1], low, counts)
-    )
-    return spline_coefficients(source, rows, columns)
+    return (sample_linear if linear else sample_spline)(grid, to_grid, size, limits)
 
 
 def _lanczos_grid(

@@ -135,7 +135,8 @@ class FaceRestorer:
 
     def _restore(self, group: Sequence[tuple[Task, Place]]) -> None:
         """The faces of `group`, at most `batch`, from their pictures onto their canvases."""
-        before = torch.stack([self._straighten(task, place) for task, place in group])
+        crops = [self._straighten(task, place) for task, place in group]
+        before = crops[0][None] if len(crops) == 1 else torch.stack(crops)
 
         def on_stage() -> None:
             for task, place in group:
@@ -151,13 +152,13 @@ class FaceRestorer:
 
     def _straighten(self, task: Task, place: Place) -> Tensor:
         task.tell(place, "straightening")
-        return crop_face(task.image, place.to_crop, self.network.config.size).clamp_(0, 1)
+        return crop_face(task.image, place.to_crop, self.network.config.size)
 
     def _restore_crops(self, before: Tensor, on_stage: Callable[[], None]) -> Tensor:
         """(N, 3, S, S) in [0, 1] to the same."""
         on_stage()
-        result = self.network(before * 2 - 1, on_stage=on_stage)
-        return (result.float() / 2 + 0.5).clamp_(0, 1)
+        result = self.network((before * 2).sub_(1), on_stage=on_stage)
+        return (result.float() / 2).add_(0.5).clamp_(0, 1)
 
     def _lay_back(self, task: Task, place: Place, crop: Tensor, parsed: Parsed | None) -> None:
         task.tell(place, "laying back")

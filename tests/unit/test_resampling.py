@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from gpen2048.resampling import lanczos_resize, reflect, warp
+from gpen2048.filtering import reflect
+from gpen2048.resampling import lanczos_resize, warp
 from PIL import Image
 from torch import Tensor
 
