@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 SPLINE_POLE = math.sqrt(3) - 2  # of the cubic B-spline's inverse filter (Unser, "Splines: a perfect fit", 1999)
 PIXEL = 4  # channels that compiled loops have room for
 SPARE = 2  # pixels that they touch beyond the last one
-TILE = 128  # px of the output, whose coefficients fit into the cache
+TILE = (128, 128)  # rows and columns of the output, whose coefficients fit into the cache
 SPLINE_REACH = 12  # samples: |pole|^12 < 2e-7
 Matrix = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -57,7 +57,7 @@ def warp_by_spline(image: Tensor, matrix: Matrix, out: Tensor, limits: Limits) -
     """
     kernels = compiled_kernels()
     assert kernels is not None
-    tiles = math.prod(-(-side // TILE) for side in out.shape[1:])
+    tiles = math.prod(-(-side // length) for side, length in zip(out.shape[1:], TILE))
     in_rows(tiles, kernels.warp_tiles, image.numpy(), np.ascontiguousarray(matrix), _floats(limits), TILE, out.numpy())
 
 

@@ -166,10 +166,10 @@ def coefficients(lines, length):
 
 
 @compiled
-def span(matrix, axis, window):
-    """The samples along `axis` (0: x, 1: y) that the window's pixels need: the first, and how many."""
+def span(axis, window):
+    """The samples along one axis, a row of the matrix, that the window's pixels need: the first, and how many."""
     top, bottom, left, right = window
-    x, y, start = matrix[axis, 0], matrix[axis, 1], matrix[axis, 2]
+    x, y, start = axis
     low = min(x * left, x * (right - 1)) + min(y * top, y * (bottom - 1)) + start
     high = max(x * left, x * (right - 1)) + max(y * top, y * (bottom - 1)) + start
     first = int(np.floor(low)) - 1 - REACH
@@ -177,18 +177,26 @@ def span(matrix, axis, window):
 
 
 @compiled
-def warp_tiles(image, matrix, limits, side, out, start, stop):
-    """Tiles `start` to `stop` of `out` (C, h, w), `side` px wide and high, from `image` (C, H, W).
+def longest(axis, tile):
+    """The most that `span` gives for a tile of so many rows and columns."""
+    return int(np.ceil(abs(axis[0]) * tile[1] + abs(axis[1]) * tile[0])) + 5 + 2 * REACH
+
+
+@compiled
+def warp_tiles(image, matrix, limits, tile, out, start, stop):
+    """Tiles `start` to `stop` of `out` (C, h, w), `tile` (rows, columns) large, from `image` (C, H, W).
 
     What lies between the steps of a tile stays in the processor's cache.
     """
-    channels, across = len(image), (out.shape[2] + side - 1) // side
+    channels, across = len(image), (out.shape[2] + tile[1] - 1) // tile[1]
     swapped = np.empty_like(matrix)
-    for tile in range(start, stop):
-        top, left = tile // across * side, tile % across * side
-        window = (top, min(top + side, out.shape[1]), left, min(left + side, out.shape[2]))
-        (x0, width), (y0, height) = span(matrix, 0, window), span(matrix, 1, window)
-        lines, grid = np.empty(height * width * channels, np.float32), np.zeros(height * width * PIXEL, np.float32)
+    size = longest(matrix[0], tile) * longest(matrix[1], tile)
+    all_lines, all_pixels = np.empty(size * channels, np.float32), np.zeros(size * PIXEL, np.float32)
+    for number in range(start, stop):
+        top, left = number // across * tile[0], number % across * tile[1]
+        window = (top, min(top + tile[0], out.shape[1]), left, min(left + tile[1], out.shape[2]))
+        (x0, width), (y0, height) = span(matrix[0], window), span(matrix[1], window)
+        lines, grid = all_lines[: height * width * channels], all_pixels[: height * width * PIXEL]
         copy_lines(image, x0, y0, width, height, lines)
         coefficients(lines, width * channels)
         transpose(lines, channels, height, width, grid)
