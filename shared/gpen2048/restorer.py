@@ -99,7 +99,7 @@ class FaceRestorer:
         image, options, faces = request.image, request.options, request.faces
         if faces is None:
             request.tell(0, 0, "finding faces")
-            faces = self._find(image, options)
+            faces = self.find_faces(image, options)
         request.tell(0, 0, "preparing the picture")
         reports = judge(request, faces)
         scale = self._scale(reports, options) if request.scale is None else request.scale
@@ -114,7 +114,8 @@ class FaceRestorer:
         densities = [density(self._to_crop(report, options)) for report in reports if report.restored]
         return min(options.max_scale, max([1.0, *densities]))
 
-    def _find(self, image: Tensor, options: RestoreOptions) -> list[Face]:
+    def find_faces(self, image: Tensor, options: RestoreOptions) -> list[Face]:
+        """What the detector finds in `image` (3, H, W) that the options may want restored."""
         if self.detector is None:
             raise WeightsNotFoundError("no face detector was given and no faces; wanted one of the two")
         if options.min_face <= SMALLEST:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from . import tracks
 from .enlarging import Background
-from .errors import InvalidOptionError, WeightsNotFoundError
+from .errors import InvalidOptionError
 from .faces import Face
 from .options import RestoreOptions
 from .restoration import Restoration
@@ -24,6 +24,7 @@ CONTEXT_BEFORE = tracks.FRAMES_BEFORE  # frames that a piece of a film needs bef
 CONTEXT_AFTER = tracks.FRAMES_AFTER  # and after its own
 UNSURE = 0.5  # of the threshold: such faces count where surer sightings before or after confirm them
 LOWEST_THRESHOLD = 0.02  # as of the option
+NEARLY = 0.75  # of the smallest size: such faces are looked for too, lest one at the border be seen in some frames only
 
 
 def restore_sequence(
@@ -117,9 +118,8 @@ def _found(
 
 
 def _find(frame: Tensor, restorer: FaceRestorer, options: RestoreOptions) -> list[Face]:
-    if restorer.detector is None:
-        raise WeightsNotFoundError("no face detector was given and no faces; wanted one of the two")
-    return restorer.detector(frame, max(LOWEST_THRESHOLD, UNSURE * options.threshold))
+    threshold = max(LOWEST_THRESHOLD, UNSURE * options.threshold)
+    return restorer.find_faces(frame, replace(options, threshold=threshold, min_face=int(NEARLY * options.min_face)))
 
 
 def _planned(

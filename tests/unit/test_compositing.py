@@ -137,6 +137,6 @@ def test_the_compiled_canvas_is_the_plain_one(interleaved: bool, monkeypatch: py
     plain = composed()
     untouched = plain[1] == 0
     assert 0.2 < untouched.float().mean() < 0.9
-    assert (compiled[0] - plain[0]).abs().max() < 2e-4 and (compiled[1] - plain[1]).abs().max() < 1e-6
+    assert (compiled[0] - plain[0]).abs().max() < 2e-4 and (compiled[1] - plain[1]).abs().max() < 2e-5
     assert torch.equal(compiled[0][:, untouched], image[:, untouched])
     assert compiled[0].stride() == image.stride()

@@ -230,6 +230,18 @@ def test_the_detector_is_asked_for_unsure_faces_too(fast: FaceRestorer, portrait
     assert asked == [0.45] * 3
 
 
+def test_the_detector_is_spared_faces_far_too_small(fast: FaceRestorer, portrait: Tensor, portrait_face: Face) -> None:
+    asked: list[float] = []
+
+    def detector(image: Tensor, threshold: float, *, smallest: float) -> list[Face]:
+        asked.append(smallest)
+        return [portrait_face]
+
+    restorer = FaceRestorer(fast.network, detector)  # pyright: ignore[reportArgumentType]  # as hosts may give one
+    assert len(list(restore_sequence([portrait] * 2, restorer, RestoreOptions(min_face=80)))) == 2
+    assert asked == [60, 60]  # somewhat smaller ones count where the face grows beyond the limit later
+
+
 def test_all_results_have_one_scale(fast: FaceRestorer, portrait: Tensor, portrait_face: Face) -> None:
     small = Face(portrait_face.box / 2, portrait_face.landmarks / 2)  # its 64 px crop shows 80 px: 1.6 would be too few
     photo = portrait[:, ::8, ::8].contiguous()
