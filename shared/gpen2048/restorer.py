@@ -18,7 +18,7 @@ from .enlarging import Background, enlarge
 from .errors import WeightsNotFoundError
 from .faces import Face
 from .inference import Network
-from .judging import judge
+from .judging import judge, tracks
 from .likeness import likeness
 from .options import RestoreOptions
 from .parsing import FaceParser, Parsed, parse
@@ -104,8 +104,9 @@ class FaceRestorer:
         reports = judge(request, faces)
         scale = self._scale(reports, options) if request.scale is None else request.scale
         background = enlarge(image, scale, request.background)
-        restored = [report for report in reports if report.restored]
-        places = [self._place(number, report, background, scale, options) for number, report in enumerate(restored)]
+        named = [(report, track) for report, track in zip(reports, tracks(request, faces)) if report.restored]
+        size = (background.shape[1], background.shape[2])
+        places = [self._place(n, report, track, size, scale, options) for n, (report, track) in enumerate(named)]
         return Task(request, reports, places, Canvas(background, union([place.region for place in places])), scale)
 
     def _scale(self, reports: Sequence[FaceReport], options: RestoreOptions) -> float:
@@ -123,13 +124,18 @@ class FaceRestorer:
         return self.detector(image, options.threshold, smallest=float(options.min_face))
 
     def _place(
-        self, number: int, report: FaceReport, background: Tensor, scale: float, options: RestoreOptions
+        self,
+        number: int,
+        report: FaceReport,
+        track: object | None,
+        size: tuple[int, int],
+        scale: float,
+        options: RestoreOptions,
     ) -> Place:
         to_crop = self._to_crop(report, options)
         to_canvas = enlarged(to_crop, scale)
-        size = (background.shape[1], background.shape[2])
         region = crop_region(to_canvas, self.network.config.size, size)
-        return Place(number, to_crop, to_canvas, region, report.strength)
+        return Place(number, to_crop, to_canvas, region, report.strength, track)
 
     def _to_crop(self, face: FaceReport, options: RestoreOptions) -> Matrix:
         return crop_transform(face.landmarks, self.network.config.size, options.template)
@@ -146,7 +152,7 @@ class FaceRestorer:
         after = self._restore_crops(before, on_stage)
         note = getattr(self.network, "last_note", None) or ""
         for (task, place), old, new in zip(group, before, after):
-            parsed = parse(self.parser, old, new, task.options)
+            parsed = task.steadied(place, parse(self.parser, old, new, task.options))
             new = likeness(old, new, density(place.to_crop), parsed, task.options)
             self._lay_back(task, place, new, parsed)
             task.keep(old, new, note)

@@ -6,6 +6,7 @@ import gc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,16 +167,26 @@ def _film(group_photo: Tensor, portrait: Tensor, face: Face) -> tuple[list[Tenso
     return frames, faces
 
 
+class Brightness:
+    """In place of a parser: what is bright is skin."""
+
+    def classes(self, crops: Tensor) -> Tensor:
+        return (crops.mean(dim=1) > 0.4).long()
+
+
+@pytest.mark.parametrize("mask", ["box", "face"])
 def test_pieces_with_context_give_the_frames_of_one_pass(
-    fast: FaceRestorer, group_photo: Tensor, portrait: Tensor, portrait_face: Face
+    mask: Any, group_photo: Tensor, portrait: Tensor, portrait_face: Face
 ) -> None:
     frames, faces = _film(group_photo, portrait, portrait_face)
-    whole = list(restore_sequence(frames, fast, faces=faces, scale=1))
+    fast = FaceRestorer(Contrast(), parser=Brightness())  # pyright: ignore[reportArgumentType]  # they play their parts
+    options = RestoreOptions(mask=mask)
+    whole = list(restore_sequence(frames, fast, options, faces=faces, scale=1))
     pieces: list[Tensor] = []
     for first in range(0, 70, 14):
         begin, end = max(0, first - CONTEXT_BEFORE), min(70, first + 14 + CONTEXT_AFTER)
         context = (first - begin, max(0, end - first - 14))
-        part = restore_sequence(frames[begin:end], fast, faces=faces[begin:end], scale=1, context=context)
+        part = restore_sequence(frames[begin:end], fast, options, faces=faces[begin:end], scale=1, context=context)
         pieces += [result.image for result in part]
     assert len(pieces) == 70
     assert all(torch.equal(piece, result.image) for piece, result in zip(pieces, whole))
