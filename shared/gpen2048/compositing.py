@@ -120,7 +120,7 @@ def _lines(part: Tensor) -> tuple[NDArray[np.float32], int, int]:
     part = part if part.stride(-1) == 1 else part.contiguous()
     plane = part.stride(0) if part.ndim == 3 else 0
     length = (part.shape[0] - 1) * plane + (part.shape[-2] - 1) * part.stride(-2) + part.shape[-1]
-    return torch.as_strided(part, (length,), (1,)).numpy(), plane, part.stride(-2)
+    return torch.as_strided(part.detach(), (length,), (1,)).numpy(), plane, part.stride(-2)
 
 
 class Canvas:

@@ -51,7 +51,7 @@ def _by_kernel(kernel: Kernel, image: Tensor) -> tuple[Tensor, Tensor]:
     channels, height, width = image.shape
     half = uninitialised((channels, -(-height // 2), -(-width // 2)), image.device)
     squares = image.new_empty((half.shape[1], -(-half.shape[2] // DETAIL_BLOCK)))
-    in_rows(len(squares), kernel, image.contiguous().numpy(), DETAIL_BLOCK, half.numpy(), squares.numpy())
+    in_rows(len(squares), kernel, image.detach().contiguous().numpy(), DETAIL_BLOCK, half.numpy(), squares.numpy())
     return half, squares
 
 

@@ -32,7 +32,7 @@ def copied(image: Tensor) -> Tensor:
     if image.device.type != "cpu" or not source.is_contiguous():
         return image.clone()
     copy = uninitialised(tuple(source.shape), CPU)
-    old, new = source.reshape(-1).numpy(), copy.reshape(-1).numpy()
+    old, new = source.detach().reshape(-1).numpy(), copy.reshape(-1).numpy()
 
     def copy_blocks(start: int, stop: int) -> None:
         np.copyto(new[start * BLOCK : stop * BLOCK], old[start * BLOCK : stop * BLOCK])

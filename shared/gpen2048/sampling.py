@@ -20,7 +20,7 @@ from .pages import uninitialised, zeros
 logger = logging.getLogger(__name__)
 SPLINE_POLE = math.sqrt(3) - 2  # of the cubic B-spline's inverse filter (Unser, "Splines: a perfect fit", 1999)
 PIXEL = 4  # channels that compiled loops have room for
-SPARE = 2  # pixels that they touch beyond the last one
+TAPS = 4  # of a cubic B-spline, along an axis
 TILE = (128, 128)  # rows and columns of the output, whose coefficients fit into the cache
 SPLINE_REACH = 12  # samples: |pole|^12 < 2e-7
 Matrix = NDArray[np.float64]
@@ -30,23 +30,14 @@ Limits = tuple[float, float]
 UNLIMITED: Limits = (-math.inf, math.inf)
 
 
-def sample_linear(grid: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits = UNLIMITED) -> Tensor:
-    """`grid` (C, H, W) float32 read linearly at `matrix` @ (p, 1) of each pixel p: (C, *size), within `limits`."""
-    kernels = _kernels_for(grid, 2)
-    if kernels is not None:
-        return _by_kernel(kernels.read_rows, grid, matrix, size, limits, linear=True)
-    x, y = _positions(matrix, size, grid.device)
-    return _read(grid, x * _unit(grid.shape[2]) - 1, y * _unit(grid.shape[1]) - 1).clamp_(*limits)
-
-
 def sample_spline(grid: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits = UNLIMITED) -> Tensor:
     """Cubic B-spline of the coefficients `grid` (C, H, W) float32 at `matrix` @ (p, 1) of each pixel p: (C, *size).
 
     A position needs one sample of the grid before it and two behind.
     """
-    kernels = _kernels_for(grid, 4)
+    kernels = _kernels_for(grid, TAPS)
     if kernels is not None:
-        return _by_kernel(kernels.read_rows, grid, matrix, size, limits, linear=False)
+        return _by_kernel(kernels.read_rows, grid, matrix, size, limits)
     return _spline_by_reads(grid, matrix, size).clamp_(*limits)
 
 
@@ -58,7 +49,15 @@ def warp_by_spline(image: Tensor, matrix: Matrix, out: Tensor, limits: Limits) -
     kernels = compiled_kernels()
     assert kernels is not None
     tiles = math.prod(-(-side // length) for side, length in zip(out.shape[1:], TILE))
-    in_rows(tiles, kernels.warp_tiles, image.numpy(), np.ascontiguousarray(matrix), _floats(limits), TILE, out.numpy())
+    in_rows(
+        tiles,
+        kernels.warp_tiles,
+        image.detach().numpy(),
+        np.ascontiguousarray(matrix),
+        _floats(limits),
+        TILE,
+        out.numpy(),
+    )
 
 
 def is_compiled(image: Tensor) -> bool:
@@ -71,15 +70,13 @@ def _kernels_for(grid: Tensor, taps: int) -> ModuleType | None:
     return compiled_kernels() if suits and len(grid) <= PIXEL else None
 
 
-def _by_kernel(
-    kernel: Kernel, grid: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits, *, linear: bool
-) -> Tensor:
+def _by_kernel(kernel: Kernel, grid: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits) -> Tensor:
     channels, height, width = grid.shape
     out = uninitialised((channels, *size), grid.device)
-    flat = zeros((height * width + SPARE, PIXEL), grid.device)
-    flat[: height * width].view(height, width, PIXEL)[:, :, :channels] = grid.permute(1, 2, 0)
-    lines = (flat.view(-1).numpy(), (height, width), np.ascontiguousarray(matrix), _floats(limits), linear)
-    in_rows(size[0], kernel, *lines, out.numpy())
+    pixels = zeros((height, width, PIXEL), grid.device)
+    pixels[:, :, :channels] = grid.permute(1, 2, 0)
+    flat = pixels.view(-1).numpy()
+    in_rows(size[0], kernel, flat, (height, width), np.ascontiguousarray(matrix), _floats(limits), out.numpy())
     return out
 
 
@@ -104,14 +101,10 @@ def _prove(kernel: Kernel) -> None:
     """Compiles the kernel by using it once; raises ArithmeticError if it differs from PyTorch's reads."""
     grid = torch.sin(torch.arange(3 * 9 * 10, dtype=torch.float32) * 0.7).view(3, 9, 10)
     matrix, size = np.array([[0.7, 0.3, 1.2], [-0.3, 0.7, 3.1]]), (6, 7)
-    x, y = _positions(matrix, size, grid.device)
-    for linear, wanted in (
-        (True, _read(grid, x * _unit(10) - 1, y * _unit(9) - 1)),
-        (False, _spline_by_reads(grid, matrix, size)),
-    ):
-        error = float((_by_kernel(kernel, grid, matrix, size, UNLIMITED, linear=linear) - wanted).abs().max())
-        if not error < 1e-4:
-            raise ArithmeticError(f"compiled reads differ from PyTorch's by {error:.3g}")
+    found = _by_kernel(kernel, grid, matrix, size, UNLIMITED)
+    error = float((found - _spline_by_reads(grid, matrix, size)).abs().max())
+    if not error < 1e-4:
+        raise ArithmeticError(f"compiled reads differ from PyTorch's by {error:.3g}")
 
 
 def _positions(matrix: Matrix, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:

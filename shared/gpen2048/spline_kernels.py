@@ -1,6 +1,6 @@
-"""Reading samples at the positions of a similarity, as compiled loops. Imported on first use only, as numba is.
+"""Cubic B-splines at the positions of a similarity, as compiled loops. Imported on first use only, as numba is.
 
-Samples have up to four channels and lie padded to four, so that a row of the 4 x 4 that a cubic B-spline needs is
+Samples have up to four channels and lie padded to four, so that a row of the 4 x 4 that each pixel needs is
 sixteen lanes. `limits` are the least and the greatest value to come out; `matrix` (2, 3) float64 leads from output
 pixels to samples. Positions must lie among the samples; those a rounding error outside are read at the edge.
 """
@@ -23,19 +23,15 @@ REACH = 12  # samples beyond which an end of the inverse filter is not felt: |PO
 
 
 @compiled
-def locate(matrix, row, left, shape, before, after, at, u, v):
-    """Of the output pixels of `row` from `left` on: where their first tap lies, and their place between samples.
-
-    They touch `before` samples before the one at or left of their position, and `after` behind.
-    """
+def locate(matrix, row, left, shape, at, u, v):
+    """Of the output pixels of `row` from `left` on: where their first tap lies, and their place between samples."""
     height, width = shape
     x_start, y_start = matrix[0, 1] * row + matrix[0, 2], matrix[1, 1] * row + matrix[1, 2]
     x_step, y_step = matrix[0, 0], matrix[1, 0]
     for n in range(len(at)):
         x, y = x_step * (left + n) + x_start, y_step * (left + n) + y_start
-        i = min(max(int(np.floor(x)), before), width - 1 - after)
-        j = min(max(int(np.floor(y)), before), height - 1 - after)
-        at[n] = ((j - before) * width + i - before) * PIXEL
+        i, j = min(max(int(np.floor(x)), 1), width - 3), min(max(int(np.floor(y)), 1), height - 3)
+        at[n] = ((j - 1) * width + i - 1) * PIXEL
         u[n], v[n] = np.float32(x - i), np.float32(y - j)
 
 
@@ -63,17 +59,6 @@ def read_row(grid, line, at, x_weights, y_weights, pixels):
 
 
 @compiled
-def read_row_linearly(grid, line, at, u, v, weights, pixels):
-    """The same from 2 x 2 samples; the two behind them have no weight, but must be there."""
-    for n in range(len(at)):
-        weights[4 * n], weights[4 * n + 1] = ONE - u[n], u[n]
-    for n in range(len(at)):
-        i = at[n]
-        both = add(multiply(splat(ONE - v[n]), load(grid, i)), multiply(splat(v[n]), load(grid, i + line)))
-        store_quarters(pixels, 4 * n, multiply(load_quarters(weights, 4 * n), both))
-
-
-@compiled
 def separate(pixels, channel, limits, out):
     """One channel of `pixels`, within `limits`."""
     low, high = limits
@@ -84,30 +69,26 @@ def separate(pixels, channel, limits, out):
 
 
 @compiled
-def read_window(grid, shape, matrix, limits, out, window, linear):
+def read_window(grid, shape, matrix, limits, out, window):
     """Rows top to bottom, columns left to right of `out` (C, h, w) from the flat `grid` of `shape` (H, W)."""
     top, bottom, left, right = window
     count = right - left
     at, u, v = np.empty(count, np.int64), np.empty(count, np.float32), np.empty(count, np.float32)
-    x_weights, y_weights = np.zeros(4 * count, np.float32), np.empty(4 * count, np.float32)
+    x_weights, y_weights = np.empty(4 * count, np.float32), np.empty(4 * count, np.float32)
     pixels = np.empty(PIXEL * count, np.float32)
     for row in range(top, bottom):
-        if linear:
-            locate(matrix, row, left, shape, 0, 1, at, u, v)
-            read_row_linearly(grid, shape[1] * PIXEL, at, u, v, x_weights, pixels)
-        else:
-            locate(matrix, row, left, shape, 1, 2, at, u, v)
-            weigh(u, x_weights)
-            weigh(v, y_weights)
-            read_row(grid, shape[1] * PIXEL, at, x_weights, y_weights, pixels)
+        locate(matrix, row, left, shape, at, u, v)
+        weigh(u, x_weights)
+        weigh(v, y_weights)
+        read_row(grid, shape[1] * PIXEL, at, x_weights, y_weights, pixels)
         for channel in range(out.shape[0]):
             separate(pixels, channel, limits, out[channel, row, left:right])
 
 
 @compiled
-def read_rows(grid, shape, matrix, limits, linear, out, start, stop):
+def read_rows(grid, shape, matrix, limits, out, start, stop):
     """Rows `start` to `stop` of `out` (C, h, w)."""
-    read_window(grid, shape, matrix, limits, out, (start, stop, 0, out.shape[2]), linear)
+    read_window(grid, shape, matrix, limits, out, (start, stop, 0, out.shape[2]))
 
 
 @compiled
@@ -204,4 +185,4 @@ def warp_tiles(image, matrix, limits, tile, out, start, stop):
         swapped[0], swapped[1] = matrix[1], matrix[0]
         swapped[0, 2] -= y0
         swapped[1, 2] -= x0
-        read_window(grid, (width, height), swapped, limits, out, window, False)
+        read_window(grid, (width, height), swapped, limits, out, window)

@@ -75,7 +75,7 @@ def test_strips_do_not_show() -> None:
 
 
 @pytest.mark.parametrize("degrees", [0, 7, 45, 133])
-@pytest.mark.parametrize("scale", [0.2, 0.8, 1.3])
+@pytest.mark.parametrize("scale", [0.04, 0.2, 0.8, 1.3])
 @pytest.mark.parametrize("interleaved", [False, True])
 def test_the_compiled_tiles_are_the_plain_warp(
     degrees: float, scale: float, interleaved: bool, monkeypatch: pytest.MonkeyPatch
@@ -100,6 +100,13 @@ def test_a_part_of_a_tiled_warp_is_that_part_of_the_whole() -> None:
     whole = warp(source, matrix, (260, 240))
     part = warp(source, shift_origin(matrix, (50, 128)), (128, 190))
     assert (whole[:, 128:256, 50:] - part).abs().max() < 5e-6
+
+
+def test_a_picture_that_wants_gradients_is_read_all_the_same() -> None:
+    source = torch.rand(3, 40, 40)
+    matrix = _rotation(0.2, 0.9, (5, 5))
+    with torch.no_grad():
+        assert torch.equal(warp(source.clone().requires_grad_(), matrix, (20, 20)), warp(source, matrix, (20, 20)))
 
 
 def test_not_a_number_stays_near_its_place() -> None:
