@@ -102,6 +102,7 @@ def _folded(task: Task) -> Run:
     config = CONFIGS[task["size"]]
     network = Network.from_state_dict(config, _state(config), dtype=getattr(torch, task["precision"]))
     network.to(task["device"]).low_memory = task["low_memory"]
+    network.memory_required(task["batch"])  # chooses and compiles, as onnxruntime does when it loads
     x = _images(task)
     return lambda: network(x)
 
