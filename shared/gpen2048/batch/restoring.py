@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -72,12 +72,10 @@ class PictureRestorer:
         return restore_piece(source, restorer, self._options, self._device, self._background, self._check)
 
     def _restore_picture(self, original: Original, restorer: FaceRestorer) -> Restored:
-        picture = decode_image(original.data)
-        image = picture.pixels.to(self._device)
-        result = restorer(
-            image, self._options, faces=original.faces, background=self._background, on_progress=self._check
-        )
-        data = encode_image(picture.with_pixels(result.image.cpu()), original.suffix, quality=self._quality)
+        picture = decode_image(original.data, self._device)
+        asked: dict[str, Any] = {"faces": original.faces, "background": self._background, "on_progress": self._check}
+        result = restorer(picture.pixels, self._options, **asked)
+        data = encode_image(picture.with_pixels(result.image), original.suffix, quality=self._quality)
         return Restored(data, len(result.faces), sum(face.restored for face in result.faces))
 
     def _check(self, done: int, total: int, what: str) -> None:
