@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from PIL import Image
 
 from ..shared.gpen2048 import (
@@ -52,6 +53,8 @@ def restore(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         return _restore(request)
+    except torch.cuda.OutOfMemoryError as error:
+        raise Refused(STATUSES[OutOfMemoryError], sentence(error)) from error
     except GpenError as error:
         raise Refused(STATUSES.get(type(error), UNUSABLE), sentence(error)) from error
     except host.Stopped:

@@ -32,7 +32,7 @@ def boxes_of_frame(bboxes: Any, number: int, frames: int) -> list[Box]:
         return [bboxes]
     if not isinstance(bboxes, (list, tuple)):
         raise InvalidOptionError(f"bboxes is {type(bboxes).__name__}; wanted boxes or one list of boxes per frame")
-    if all(isinstance(box, dict) for box in bboxes) and bboxes:
+    if all(isinstance(box, dict) for box in bboxes):  # an empty list: a detector that found nothing
         return list(bboxes)
     if len(bboxes) not in (1, frames):
         raise InvalidOptionError(f"bboxes are for {len(bboxes)} frames; the image has {frames}")

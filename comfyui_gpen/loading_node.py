@@ -46,18 +46,22 @@ class GPENLoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model_name: str, detector: str) -> bool | str:
-        """Names what to fetch and where to put it, where ComfyUI would only say that the value is not in its list."""
+    def validate_inputs(cls, model_name: str | None, detector: str | None) -> bool | str:
+        """Names what to fetch and where to put it, where ComfyUI would only say that the value is not in its list.
+
+        ComfyUI gives None for what comes over a wire; that is looked for when the node runs.
+        """
         try:
-            folders.require_network(model_name)
-            if detector != folders.NO_DETECTOR:
+            if model_name is not None:
+                folders.require_network(model_name)
+            if detector not in (None, folders.NO_DETECTOR):
                 folders.require_detector(detector)
         except folders.WeightsNotFoundError as error:
             return str(error)
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, model_name: str, detector: str, precision: str = "auto") -> str:
+    def fingerprint_inputs(cls, model_name: str | None, detector: str | None, precision: str | None = "auto") -> str:
         from .model import fingerprint
 
         return fingerprint(model_name, detector)

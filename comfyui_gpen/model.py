@@ -88,10 +88,10 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     return PRECISIONS[precision]
 
 
-def fingerprint(model_name: str, detector_name: str) -> str:
-    """Changes when a file is replaced."""
-    paths = [folders.require_network(model_name)]
-    if detector_name != folders.NO_DETECTOR:
+def fingerprint(model_name: str | None, detector_name: str | None) -> str:
+    """Changes when a file is replaced; a name that is not known yet (None) changes by itself."""
+    paths = [] if model_name is None else [folders.require_network(model_name)]
+    if detector_name not in (None, folders.NO_DETECTOR):
         paths.append(folders.require_detector(detector_name))
     stats = [path.stat() for path in paths]
     return ";".join(f"{stat.st_mtime_ns}:{stat.st_size}" for stat in stats)

@@ -16,6 +16,7 @@ from .passes import Passes, TorchPasses
 from .styles import DecoderLevel
 from .workspace import Schedule, Workspace
 
+TF32_EPS = 2.0**-10
 LANES = 16  # channels that compiled loops take at a time; released networks have a multiple of it
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,11 @@ logger = logging.getLogger(__name__)
 
 def passes_for(device: torch.device, dtype: torch.dtype) -> Passes:
     """The fastest passes that give PyTorch's results on a trial; says in the log, once, why there are none."""
-    return _compiled(device.type, device.index, dtype) or TorchPasses()
+    try:
+        return _compiled(device.type, device.index, dtype) or TorchPasses()
+    except torch.cuda.OutOfMemoryError:  # not remembered: a host makes room later
+        logger.warning("GPEN uses plain PyTorch on %s this time: there is no memory to try its own passes", device)
+        return TorchPasses()
 
 
 def levels_for(device: torch.device, dtype: torch.dtype, config: NetworkConfig) -> Levels:
@@ -58,6 +63,8 @@ def _compiled(kind: str, index: int | None, dtype: torch.dtype) -> Passes | None
         if passes is not None:
             prove(passes, device, dtype)
         return passes
+    except torch.cuda.OutOfMemoryError:
+        raise
     except Exception as error:  # whatever a compiler raises, PyTorch can do the work
         logger.info("GPEN uses plain PyTorch on %s (%s): %s: %s", device, dtype, type(error).__name__, error)
         return None
@@ -78,7 +85,8 @@ def _compiler(kind: str, dtype: torch.dtype) -> Passes | None:
 def prove(passes: Passes, device: torch.device, dtype: torch.dtype) -> None:
     """Compiles the passes by using them once; raises ArithmeticError if they differ from PyTorch's."""
     seen, wanted = _trial(passes, device, dtype), _trial(TorchPasses(), device, dtype)
-    tolerance = 16 * torch.finfo(dtype).eps
+    # Hosts let CUDA multiply float32 matrices in TF32 (A1111 does), which PyTorch's passes then do.
+    tolerance = 16 * max(torch.finfo(dtype).eps, TF32_EPS if device.type == "cuda" else 0.0)
     for one, other in zip(seen, wanted):
         if not torch.allclose(one.float(), other.float(), rtol=tolerance, atol=tolerance):
             raise ArithmeticError(f"a pass differs from PyTorch's by {(one - other).abs().amax():.3g}")

@@ -19,13 +19,18 @@ def convolve(
     groups: int = 1,
     transposed: bool = False,
 ) -> Tensor:
-    """Convolution whose result is rounded to x's precision, in float32 until then where the CPU has no better."""
+    """Convolution whose result is rounded to x's precision, in float32 until then where the CPU has no better.
+
+    Channels last: cuDNN and oneDNN keep x's order of memory, MIOpen and CUDA without cuDNN do not.
+    """
     dtype = x.dtype if x.device.type != "cpu" or _native(x.dtype) else torch.float32
     weight = weight.to(x.device, dtype)
     bias = None if bias is None else bias.to(x.device, dtype)
     if transposed:
-        return F.conv_transpose2d(x.to(dtype), weight, bias, stride, padding, groups=groups).to(x.dtype)
-    return F.conv2d(x.to(dtype), weight, bias, stride, padding, groups=groups).to(x.dtype)
+        y = F.conv_transpose2d(x.to(dtype), weight, bias, stride, padding, groups=groups)
+    else:
+        y = F.conv2d(x.to(dtype), weight, bias, stride, padding, groups=groups)
+    return y.to(x.dtype).contiguous(memory_format=torch.channels_last)
 
 
 def activate(x: Tensor) -> Tensor:

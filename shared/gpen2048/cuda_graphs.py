@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -77,19 +78,24 @@ class Recordings:
         try:
             recording = self._record(x, image, run)
             played = torch.empty_like(image)
+            recording.image.fill_(math.nan)  # what the recording does not paint must show
             replayed = _seconds(lambda: recording.play(x, played), x.device)
         except RuntimeError:  # something in the pass waits for the device, or memory is short
             return Verdict.REFUSED
-        same = bool(torch.isclose(played, image, rtol=0, atol=SAME, equal_nan=True).all())
+        same = torch.allclose(played, image, rtol=0, atol=SAME)
         return recording if same and replayed < PAYS * launched else Verdict.REFUSED
 
 
 def capture(x: Tensor, image: Tensor, run: Run) -> Recording:
     """A recording of `run`; raises RuntimeError where CUDA cannot make one."""
     graph, source, target = torch.cuda.CUDAGraph(), x.clone(), torch.empty_like(image)
-    # Other threads may find faces or copy pictures on the device meanwhile.
-    with torch.cuda.device(x.device), torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        run(source, target)
+    current, aside = torch.cuda.current_stream(x.device), torch.cuda.Stream(x.device)
+    try:
+        # Other threads may find faces or copy pictures on the device meanwhile.
+        with torch.cuda.device(x.device), torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
+            run(source, target)
+    finally:
+        torch.cuda.set_stream(current)  # torch 2.1 stays on the other one when a recording fails
     return Recording(source, target, graph.replay)
 
 

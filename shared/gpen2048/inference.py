@@ -113,8 +113,7 @@ class Network(FoldedNetwork):
     def _run_soundly(self, x: Tensor, image: Tensor, on_stage: OnStage) -> str | None:
         """Falls back to precisions of more range while the result is not finite or is flat; says so."""
         asked, *others = fallbacks(self.convolutions[0].weight.dtype)
-        replays = self.graphs and not self.low_memory and recordable_on(x.device)
-        run = self._replay if replays else self._launch
+        run = self._replay if self._is_recordable(x.device, asked) else self._launch
         run(x, image, asked, on_stage)
         used = asked
         while others and not is_sound(image):
@@ -134,6 +133,12 @@ class Network(FoldedNetwork):
 
     def _launch(self, x: Tensor, image: Tensor, dtype: torch.dtype, on_stage: OnStage) -> None:
         self._run(x, image, dtype, on_stage, levels_for(x.device, dtype, self.config))
+
+    def _is_recordable(self, device: torch.device, dtype: torch.dtype) -> bool:
+        """PyTorch's passes copy their filter from the host each time, for which a recording cannot wait."""
+        if not self.graphs or self.low_memory or not recordable_on(device):
+            return False
+        return not isinstance(levels_for(device, dtype, self.config).passes, TorchPasses)
 
     def _replay(self, x: Tensor, image: Tensor, dtype: torch.dtype, on_stage: OnStage) -> None:
         """A graph has no stages between which one could be told: all are told of before it."""

@@ -113,5 +113,5 @@ class ToRGB(nn.Module):
 
 def _power_of_two(x: Tensor) -> Tensor:
     """The largest power of two up to x; 1 for 0."""
-    _, exponent = torch.frexp(x)
-    return torch.ldexp(torch.ones_like(x), exponent - 1).where(x > 0, torch.ones_like(x))
+    _, exponent = torch.frexp(x.cpu())  # MPS had none up to torch 2.1
+    return torch.ldexp(torch.ones_like(x), exponent.to(x.device) - 1).where(x > 0, torch.ones_like(x))

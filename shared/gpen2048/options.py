@@ -178,14 +178,15 @@ def _check(info: OptionInfo, value: Any) -> None:
             raise InvalidOptionError(f"{info.name} is {value!r}; wanted a whole number from {wanted}")
 
 
-def _parse_select(value: Select | Sequence[int]) -> Select:
-    """A word as it is, "0,2" or [0, 2] as a tuple of face numbers."""
-    if isinstance(value, str) and value in ("all", "largest", "centre"):
+def _parse_select(value: Any) -> Select:
+    """A word as it is; 0, "0,2" or [0, 2] as a tuple of face numbers."""
+    if value in ("all", "largest", "centre"):
         return value
     try:
-        numbers = tuple(int(part) for part in (value.split(",") if isinstance(value, str) else value))
+        parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else list(value)
+        numbers = tuple(int(part) for part in parts if type(part) in (int, str))
     except (TypeError, ValueError):
-        numbers = ()
-    if not numbers or min(numbers) < 0:
+        parts, numbers = [], ()
+    if not numbers or len(numbers) < len(parts) or min(numbers) < 0:
         raise InvalidOptionError(f"select is {value!r}; wanted all, largest, centre or face numbers such as 0,2")
     return numbers

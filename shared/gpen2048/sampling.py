@@ -116,9 +116,12 @@ def _positions(matrix: Matrix, size: tuple[int, int], device: torch.device) -> t
 
 
 def _read(grid: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Linear interpolation of `grid` (C, H, W) at `x`, `y` (h, w), in grid_sample's [-1, 1]."""
-    at = torch.stack((x, y), dim=-1)[None]
-    return F.grid_sample(grid[None], at, mode="bilinear", padding_mode="border", align_corners=True)[0]
+    """Linear interpolation of `grid` (C, H, W) at `x`, `y` (h, w), in grid_sample's [-1, 1]; its edge beyond.
+
+    MPS has no padding by the border before torch 2.13, and needs none at clamped positions.
+    """
+    at = torch.stack((x, y), dim=-1)[None].clamp_(-1, 1)
+    return F.grid_sample(grid[None], at, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
 
 
 def _unit(length: int) -> float:

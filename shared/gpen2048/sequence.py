@@ -65,7 +65,7 @@ def restore_sequence(
     length = total or (len(frames) if isinstance(frames, Sequence) else 0)
     clock = _Clock(on_progress, before, max(0, length - before - after))
     found = _found(frames, restorer, options, faces, clock)
-    tracker = Tracker(options, region)
+    tracker = Tracker(options, region, given=faces is not None)
     lead = min(before, steady_masks.LEAD) if options.needs_parser else 0  # restored for the sake of their masks
     masks = SteadyMasks()
     results = restorer.each(

@@ -57,7 +57,13 @@ def _widest(times: Array, values: Array, trusted: NDArray[np.bool_], landmarks: 
         if kernels:
             result = result + belief * ((kernel - kernels[-1]) @ values)
         kernels.append(kernel)
-    return result
+    return result if kernels else _nearest(times, values, trusted)
+
+
+def _nearest(times: Array, values: Array, trusted: NDArray[np.bool_]) -> Array:
+    """What was seen next to time 0: a jump may leave frames on one side only, and an outlier too few for a fit."""
+    nearest = np.argsort(np.abs(times), kind="stable")
+    return values[next((n for n in nearest if trusted[n]), nearest[0])]
 
 
 def _agreement(deviations: float) -> float:

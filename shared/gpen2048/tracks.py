@@ -42,13 +42,14 @@ class Tracker:
 
     options: RestoreOptions
     region: Tensor | None = None
+    given: bool = False
     _frames: deque[_Frame] = field(default_factory=deque[_Frame], init=False)
     _taken: int = field(default=0, init=False)
     _linked: int = field(default=0, init=False)
     _ended: bool = field(default=False, init=False)
 
     def take(self, image: Tensor, faces: Sequence[Face]) -> None:
-        """The next frame (3, H, W) in [0, 1] and the `faces` found in it, unsure ones among them."""
+        """The next frame (3, H, W) in [0, 1] and the `faces` found in it, unsure ones among them unless `given`."""
         self._frames.append(_Frame(self._taken, cuts.thumbnail(image), self._judged(image, faces)))
         self._taken += 1
         self._link_until(self._taken - cuts.FRAMES_AFTER)
@@ -58,7 +59,7 @@ class Tracker:
         """What the options give each of `faces`, numbered as in a single picture, or from left to right."""
         order = "left-right" if self.options.order == "found" else self.options.order
         faces = [faces[n] for n in ordered(faces, order)]
-        sure = [face.score >= self.options.threshold for face in faces]
+        sure = [self.given or face.score >= self.options.threshold for face in faces]
         choices = iter(choose(image, [f for f, is_sure in zip(faces, sure) if is_sure], self.options, self.region))
         return [Sighting(self._taken, face, next(choices) if is_sure else None) for face, is_sure in zip(faces, sure)]
 

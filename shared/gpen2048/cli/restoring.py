@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     failed = 0
     for job in jobs:
         try:
-            reports.append(_restore_file(job, equipment, options, arguments))
+            with equipment.memory_explained():
+                reports.append(_restore_file(job, equipment, options, arguments))
         except (GpenError, OSError, ValueError) as error:
             failed += 1
             print(f"gpen2048: {job.source}: {' '.join(str(error).split())}", file=sys.stderr)
@@ -76,8 +77,7 @@ def _restore_file(
         request = Request(
             picture.pixels, options, faces, None, equipment.upscaler, bar.update, region=read_region(arguments)
         )
-        with equipment.memory_explained():
-            result = next(equipment.restorer.each([request]))
+        result = next(equipment.restorer.each([request]))
     job.target.parent.mkdir(parents=True, exist_ok=True)
     write_image(job.target, picture.with_pixels(result.image), quality=arguments.quality)
     if arguments.save_mask:
