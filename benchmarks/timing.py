@@ -143,9 +143,14 @@ def machine(device: str) -> dict[str, Any]:
 def save(name: str, content: dict[str, Any]) -> Path:
     """Writes benchmarks/results/NAME-DATE.json."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}-{datetime.now(timezone.utc):%Y-%m-%d}.json"
+    path = path_of(name)
     path.write_text(json.dumps(content, indent=2) + "\n")
     return path
+
+
+def path_of(name: str) -> Path:
+    """Today's file of results."""
+    return RESULTS / f"{name}-{datetime.now(timezone.utc):%Y-%m-%d}.json"
 
 
 def _processor() -> str:

@@ -9,8 +9,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ..batch.engine_local import LocalEngine
 from ..batch.engine_ray import RayEngine
+from ..batch.film_folders import remove_leftovers
 from ..batch.manifest import Manifest
 from ..batch.recipe import Recipe, file_hash, options_hash, what_to_do
 from ..batch.restoring import PictureRestorer
@@ -23,7 +26,7 @@ from ..options import RestoreOptions
 from .batch_report import BatchReport
 from .flags import add_option_flags, read_option_flags
 from .landmarks import read_landmarks
-from .loading import Equipment, add_equipment_flags, find_weights, load_equipment
+from .loading import Equipment, add_equipment_flags, find_weights, load_equipment, read_region
 
 IN_FLIGHT = 4  # one picture in the network, one being read, one pasted, one encoded
 CHUNK = 4
@@ -47,6 +50,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--retry-failed", action="store_true", help="do only what failed in an earlier run")
     parser.add_argument("--checksum", action="store_true", help="tell changed sources by content, not by time and size")
     parser.add_argument("--landmarks", type=Path, metavar="FILE.json", help="faces to restore, instead of a detector's")
+    parser.add_argument("--region", type=Path, metavar="FILE", help="picture that is bright where faces are restored")
     parser.add_argument("--quality", type=int, default=95, metavar="1-100", help="of JPEG and WebP")
     parser.add_argument("--codec", default="h264", choices=tuple(CODECS), help="of films (default h264)")
     parser.add_argument(
@@ -76,6 +80,7 @@ class Build:
 
     arguments: argparse.Namespace
     options: RestoreOptions
+    region: Tensor | None = None
 
     def __call__(self, files: Mapping[str, Path]) -> PictureRestorer:
         return self.restorer(self.equipment(files))
@@ -94,6 +99,7 @@ class Build:
             quality=quality,
             batch=batch,
             background=equipment.upscaler,
+            region=self.region,
         )
 
 
@@ -114,16 +120,18 @@ def run_batch(arguments: argparse.Namespace) -> int:
         raise InvalidOptionError(f"quality is {arguments.quality}; wanted 1 to 100")
     items = find_items(arguments.sources, arguments.destination)
     files = find_weights(arguments, options)
+    region = read_region(arguments)
     facts = _facts(arguments, options, files)
     find_faces = FaceFile(arguments.landmarks) if arguments.landmarks else None
     network_hash = _hash_or(files.get("network"), "demo")
     recipe = Recipe(options_hash(facts), network_hash, find_faces, arguments.codec, arguments.crf, arguments.piece)
     with Manifest(arguments.destination, (item.output for item in items)) as manifest:
+        remove_leftovers(manifest)
         todo = _choose(items, manifest, recipe, arguments)
         with BatchReport(items, todo, manifest) as report:
             if todo:
                 manifest.note({"started": _now(), "options_hash": recipe.options_hash, "options": facts})
-                engine = _engine(arguments, Build(arguments, options), files)
+                engine = _engine(arguments, Build(arguments, options, region), files)
                 for record in run(todo, engine, manifest, recipe):
                     report.add(record, engine.busy)
     return 1 if report.failed else 0
@@ -148,6 +156,7 @@ def _facts(arguments: argparse.Namespace, options: RestoreOptions, files: Mappin
         "parser": _hash_or(files.get("parser"), ""),
         "upscaler": _hash_or(files.get("upscaler"), ""),
         "landmarks": _hash_or(arguments.landmarks, ""),
+        "region": _hash_or(arguments.region, ""),
     }
 
 
