@@ -14,8 +14,9 @@ import numpy as np
 from . import amx_room
 from .amx_products import block_size, convolve_row, packed_size
 from .amx_tiles import configure, release
+from .compiling import compiled
 from .numba_kernels import four_rows
-from .numba_rows import activate_row, blur_row, clear, compiled, copy_row, enlarged, join_row, paint_row, vertical
+from .numba_rows import activate_row, blur_row, clear, copy_row, enlarged, join_row, paint_row, vertical
 
 shrink_room, grow_room = compiled(amx_room.shrink_room), compiled(amx_room.grow_room)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .amx_tiles import TILE, pixels_32, pixels_64
-from .numba_rows import compiled
+from .compiling import compiled
 
 
 @compiled

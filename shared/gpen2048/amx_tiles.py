@@ -16,8 +16,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .compiling import compiled
 from .numba_lanes import address
-from .numba_rows import compiled
 
 I8, I64 = ir.IntType(8), ir.IntType(64)
 ROW = 64  # bytes from one row of a packed tile to the next

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .compiling import compiled
 from .numba_lanes import leaky, load, store
-from .numba_rows import blur_row, colour_row, compiled, enlarged, join_row, paint_row, vertical
+from .numba_rows import blur_row, colour_row, enlarged, join_row, paint_row, vertical
 
 
 @compiled

@@ -9,31 +9,15 @@ bias, feature gain, feature bias, next modulation of either half.
 # (what numba compiles is typed when it is called, and gives an intrinsic one argument more)
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
+from .compiling import compiled
 from .numba_lanes import add, coarse, leaky, load, multiply, splat, store, subtract, total
 
-SAFE_MATH = {"contract", "reassoc", "nsz"}
 THREE = np.float32(3)  # FIR taps are 1, 3, 3, 1; their common factor is in `scale` or folded into the gain
 NEAR, FAR = np.float32(0.75), np.float32(0.25)  # bilinear weights of doubling an image
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compiled on first call; cached on disk where a folder can be written and the package bears its own name.
-
-    A cache names the module it was made from, and one made under a host's name for the package (ComfyUI's is the
-    folder's path) is an error under any other.
-    """
-    options = {"nogil": True, "fastmath": SAFE_MATH, "error_model": "numpy"}
-    try:
-        return njit(cache=__name__.startswith("gpen2048."), **options)(function)
-    except RuntimeError:
-        return njit(**options)(function)
 
 
 # Only a name: in compiled code the overload below stands in for it, and as Python it never runs.

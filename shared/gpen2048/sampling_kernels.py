@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .numba_rows import compiled
+from .compiling import compiled
 
 ONE, HALF = np.float32(1), np.float32(0.5)
 GAIN, POLE = np.float32(6), np.float32(np.sqrt(3) - 2)  # of the cubic B-spline's inverse filter

@@ -21,14 +21,35 @@ print(type(choice.passes_for(torch.device("cpu"), torch.float32)).__name__)
 """
 
 
-def test_one_folder_serves_under_two_names(tmp_path: Path) -> None:
-    """What is compiled under a host's name must not be read under the package's own, nor the other way round."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package without caches."""
     pytest.importorskip("numba")
-    folder = tmp_path / "gpen2048"
-    shutil.copytree(Path(gpen2048.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("a_host", "gpen2048", "another_host"):
-        child = subprocess.run(
-            [sys.executable, "-c", CHOICE, name, str(folder)], capture_output=True, text=True, check=True
-        )
-        assert child.stdout.split() == ["NumbaPasses"], child.stderr
-    assert list((folder / "__pycache__").glob("*.nbi"))
+    copy = tmp_path_factory.mktemp("package") / "gpen2048"
+    shutil.copytree(Path(gpen2048.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+def caches_after_a_start(folder: Path, name: str) -> dict[str, int]:
+    """When each cache was written, after the package was used under `name` in a process of its own."""
+    command = [sys.executable, "-c", CHOICE, name, str(folder)]
+    child = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert child.stdout.split() == ["NumbaPasses"], child.stderr
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "__pycache__").glob("*.nb?")}
+
+
+def test_one_folder_serves_under_several_names(folder: Path) -> None:
+    """A host compiles once, not at every start; and what it compiled is not read under another name."""
+    first = caches_after_a_start(folder, "a_host")
+    assert first
+    assert caches_after_a_start(folder, "a_host") == first
+    both = caches_after_a_start(folder, "gpen2048")
+    assert len(both) == 2 * len(first)
+
+
+def test_a_change_of_a_shared_source_compiles_everything_again(folder: Path) -> None:
+    """numba itself would take no notice: it looks at the file of the cached function, not at those it calls."""
+    first = caches_after_a_start(folder, "gpen2048")
+    with (folder / "numba_lanes.py").open("a") as file:
+        file.write("# changed\n")
+    assert len(caches_after_a_start(folder, "gpen2048")) > len(first)

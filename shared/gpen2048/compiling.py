@@ -1,0 +1,45 @@
+"""numba's compiler, with its results kept on disk from one start of the program to the next."""
+
+# pyright: basic
+# (numba's own interfaces are untyped)
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+
+SAFE_MATH = {"contract", "reassoc", "nsz"}  # none that takes values to be finite: not-a-number must survive
+SOURCES = ("amx_*.py", "numba_*.py", "sampling_kernels.py")  # of all that is compiled
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compiled on first call; cached where a folder can be written, in the sources' own or the user's.
+
+    numba finds a cache by the function's qualified name, so that name bears the mark of what the cache depends on.
+    """
+    options = {"nogil": True, "fastmath": SAFE_MATH, "error_model": "numpy"}
+    name = function.__qualname__
+    function.__qualname__ = f"{name}_{_mark()}"
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no such folder
+        return njit(**options)(function)
+    finally:
+        function.__qualname__ = name
+
+
+@cache
+def _mark() -> str:
+    """Of the package's name and of all sources.
+
+    A cache refers to modules by name, and a host has its own name for the package (ComfyUI's is the folder's path).
+    numba itself looks for changes in the function's file only, not in those that it takes other functions from.
+    """
+    digest = hashlib.sha256(__name__.encode())
+    for path in sorted(path for pattern in SOURCES for path in Path(__file__).parent.glob(pattern)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
