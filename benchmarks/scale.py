@@ -27,7 +27,7 @@ from timing import machine, path_of, save
 
 PICTURES = (10, 30, 100, 300, 1000)
 FRAMES = (75, 150, 300)
-WORKER_PICTURES = 160
+WORKER_PICTURES, WORKER_SIZE = 200, 256
 OVERLAP_PICTURES = 24
 FACE_SECONDS = (0.05, 0.1, 0.2, 0.5)  # of a GPU for a face: assumptions to put one's own measurement between
 MILLION, GPUS = 1_000_000, 8
@@ -97,9 +97,14 @@ def workers(setting: Setting) -> dict[str, Any]:
     rates: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(setting.rounds):
         for count, found in rates.items():
-            found.append(measure(setting, "ray", count=WORKER_PICTURES, size=128, workers=count)["rate"])
+            found.append(measure(setting, "ray", count=WORKER_PICTURES, size=WORKER_SIZE, workers=count)["rate"])
     linear = [two / one / 2 for one, two in zip(rates[1], rates[2])]
-    return {"pictures/s": rates, "of linear": statistics.median(linear), "of linear, each": linear}
+    return {
+        "network": WORKER_SIZE,
+        "pictures/s": rates,
+        "of linear": statistics.median(linear),
+        "of linear, each": linear,
+    }
 
 
 def film(setting: Setting) -> list[dict[str, Any]]:
@@ -110,10 +115,14 @@ def film(setting: Setting) -> list[dict[str, Any]]:
 def driver(setting: Setting) -> dict[str, Any]:
     """With the model that follows from it: a million portraits on 8 GPUs, on paper.
 
-    GPU time is what it is a face, and the one machine that reads and writes must keep pace.
+    GPU time is what it is a face, and the one machine that reads and writes must keep pace, with what Ray brings it.
     """
-    measured = measure(setting, "driver")
-    return {**measured, "a million portraits on 8 GPUs": [_extrapolated(s, measured) for s in FACE_SECONDS]}
+    local, measured = (measure(setting, "driver", engine=engine) for engine in ("local", "ray"))
+    return {
+        "local": local,
+        "ray": measured,
+        "a million portraits on 8 GPUs": [_extrapolated(s, measured) for s in FACE_SECONDS],
+    }
 
 
 def _extrapolated(seconds: float, measured: dict[str, Any]) -> dict[str, Any]:

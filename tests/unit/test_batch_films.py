@@ -195,7 +195,8 @@ def test_pieces_of_other_options_or_cuts_go_before_new_ones_come(
     pieces = begin(film, tmp_path / "out", restorer)
     old = {path.name for path in pieces.iterdir()}
     assert old
-    other = batch(film, tmp_path / "out", restorer, RestoreOptions(), Recipe("others", "network", codec="ffv1", piece=35))
+    recipe = Recipe("others", "network", codec="ffv1", piece=35)
+    other = batch(film, tmp_path / "out", restorer, RestoreOptions(), recipe)
     record = next(other)
     other.close()
     left = {path.name for path in pieces.iterdir()}

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import GpenError
-from .places import Places, places
 from .pictures import Restore, Restored, Source
+from .places import Places, places
 from .restoring import PictureRestorer
 from .stage import StoppedError
 

@@ -25,7 +25,8 @@ TOO_LITTLE_MEMORY = "too little memory for it; try fewer pictures in flight, --p
 class PictureRestorer:
     """Restores pictures for any number of threads at once: the network's work is done one after the other.
 
-    `batch` faces, of one picture or of several, run through the network at once. `background` and `region` are FaceRestorer's.
+    `batch` faces, of one picture or of several, run through the network at once. `background` and `region` are
+    FaceRestorer's.
     """
 
     def __init__(
