@@ -126,6 +126,8 @@ def test_other_options_do_all_again(run: Any, folder: Path, tmp_path: Path) -> N
     ("arguments", "wanted"),
     [
         (("--quality", "0"), "quality is 0; wanted 1 to 100"),
+        (("--crf", "52"), "crf is 52; wanted 0 (without loss) to 51"),
+        (("--address", "auto"), "--address is of --engine ray"),
         (("--strength", "2"), "strength is 2.0"),
         (("--network", "none.pth"), "none.pth"),
     ],
@@ -134,6 +136,11 @@ def test_wrong_options_are_one_line(folder: Path, tmp_path: Path, capsys: Any, a
     assert main(["batch", str(folder), str(tmp_path), "--detector", "lbp", *arguments]) == 1
     errors = capsys.readouterr().err
     assert wanted in errors and len(errors.splitlines()) == 1
+
+
+def test_a_forgotten_destination_is_named(folder: Path, capsys: Any) -> None:
+    assert main(["batch", str(folder / "0"), str(folder / "1" / "1.png"), "--demo"]) == 1
+    assert "1.png is a file; wanted a folder to write to" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_the_run_and_the_next_one_goes_on(
