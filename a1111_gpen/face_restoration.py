@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from . import host, pictures, settings, weights
+from ..shared.gpen2048.samples import to_planes, to_samples
+from . import host, settings, weights
 from .attempts import attempt
 from .equipment import EQUIPMENT, Choice
 
@@ -28,10 +29,10 @@ class GpenFaceRestoration:
         """`np_image` with restored faces; itself when the user stopped it or it failed."""
         result = attempt(
             self.name(),
-            lambda: EQUIPMENT.restore(pictures.from_rgb(np_image), settings.restorer_options(), self.choice()),
+            lambda: EQUIPMENT.restore(to_planes(np_image), settings.restorer_options(), self.choice()),
             settings.PLACE,
         )
-        return np_image if result is None else pictures.to_rgb(result.image)
+        return np_image if result is None else to_samples(result.image)
 
     def choice(self) -> Choice:
         if self.size == weights.MAIN_SIZE:

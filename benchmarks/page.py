@@ -58,9 +58,9 @@ def _network(result: dict[str, Any], name: str) -> str:
 
 
 def _network_row(run: dict[str, Any], baseline: str, contender: str, row: dict[str, Any]) -> list[str]:
-    peak = row["peak_bytes_over_loaded"]
+    peak = row.get("peak_bytes_over_loaded", row.get("peak_bytes_with_weights"))
     speed = [f"{row[f'{clock}_speedup']['median']:.2f}x" for clock in ("wall", "user")]
-    seconds = [f"{row['wall']:.2f}", f"{row['user'] + row['system']:.2f}"]
+    seconds = [f"{value:.{2 if value > 0.1 else 4}f}" for value in (row["wall"], row["user"] + row["system"])]
     memory = "–" if peak is None else f"{peak / 1e6:.0f}"
     return [str(run["size"]), f"x{run['batch']}", contender, f"vs {baseline}", *seconds, *speed, memory]
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from portraits import ROOT, make_portraits
-from timing import machine, path_of, save
+from timing import machine, save, todays
 
 PICTURES = (10, 30, 100, 300, 1000)
 FRAMES, FILM = (75, 150, 600), 300
@@ -61,7 +61,7 @@ def main() -> None:
 
 def keep(part: str, measured: dict[str, Any]) -> None:
     """Puts a part into the day's file, beside the others; a run that is cut short keeps what it has."""
-    path = path_of("scale-cpu")
+    path = todays("scale-cpu")
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     facts = {**machine("cpu"), "threads": 1, "cores": os.cpu_count()}
     print(save("scale-cpu", {**known, "machine": facts, part: measured}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import platform
 import resource
@@ -38,6 +39,24 @@ def timed(work: Callable[[], object]) -> Sample:
     return Sample(wall, after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime)
 
 
+def timed_on_cuda(work: Callable[[], object], times: int = 50) -> Sample:
+    """The median of so many runs by CUDA's own clock, after three that compile and record; processor time is a mean."""
+    import torch
+
+    for _ in range(3):
+        work()
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(times + 1)]
+    events[0].record()
+    for event in events[1:]:
+        work()
+        event.record()
+    torch.cuda.synchronize()
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    wall = statistics.median(a.elapsed_time(b) for a, b in itertools.pairwise(events)) / 1000
+    return Sample(wall, (after.ru_utime - before.ru_utime) / times, (after.ru_stime - before.ru_stime) / times)
+
+
 def resident_bytes(field: str) -> int | None:
     """VmRSS (now) or VmHWM (at most) of this process; None where the system does not say."""
     try:
@@ -62,11 +81,13 @@ def forget_peak() -> None:
         return
 
 
-def serve(work: Callable[[], object], peak: Callable[[], int | None]) -> None:
+def serve(
+    clock: Callable[[Callable[[], object]], Sample], work: Callable[[], object], peak: Callable[[], int | None]
+) -> None:
     """The worker's side: one run for every line on standard input, then its peak of memory."""
     print(json.dumps("ready"), flush=True)
     for _ in sys.stdin:
-        print(json.dumps(asdict(timed(work))), flush=True)
+        print(json.dumps(asdict(clock(work))), flush=True)
     print(json.dumps(peak()), flush=True)
 
 
@@ -140,17 +161,16 @@ def machine(device: str) -> dict[str, Any]:
     }
 
 
+def todays(name: str) -> Path:
+    return RESULTS / f"{name}-{datetime.now(timezone.utc):%Y-%m-%d}.json"
+
+
 def save(name: str, content: dict[str, Any]) -> Path:
     """Writes benchmarks/results/NAME-DATE.json."""
     RESULTS.mkdir(exist_ok=True)
-    path = path_of(name)
+    path = todays(name)
     path.write_text(json.dumps(content, indent=2) + "\n")
     return path
-
-
-def path_of(name: str) -> Path:
-    """Today's file of results."""
-    return RESULTS / f"{name}-{datetime.now(timezone.utc):%Y-%m-%d}.json"
 
 
 def _processor() -> str:

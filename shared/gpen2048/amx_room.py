@@ -6,7 +6,7 @@ from .network import NetworkConfig
 
 LARGEST_UNTILED = 32  # px; the levels up to it are a hundredth of the work and too narrow for whole tiles
 ROWS_AT_ONCE = 1024  # times pixels: rows of large levels stay in the cache, small levels read their weights rarely
-RECOMPUTED_ROWS = 128  # of a feature that is not stored
+RECOMPUTED_ROWS = 64  # of a feature that is not stored
 HALF, FLOAT, LINE = 2, 4, 64  # bytes of a bfloat16, of a float32, of a cache line
 
 
@@ -54,13 +54,13 @@ def room_bytes(config: NetworkConfig, *, exact: bool) -> int:
     return max((_lines(halves) + _lines(floats) for halves, floats in rooms), default=0)
 
 
-def packed_bytes(config: NetworkConfig, *, exact: bool) -> int:
-    """Bytes of the tiled levels' weights as the tiles want them."""
+def packed_bytes(config: NetworkConfig, *, exact: bool) -> list[int]:
+    """Bytes of each tiled level's weights as the tiles want them."""
     tiled = [r for r in config.resolutions if r > LARGEST_UNTILED]
     channels = config.channels
-    decoder = sum(9 * channels(r) * 2 * (channels(r // 2) + channels(r)) for r in tiled)
-    encoder = sum(3 * (-(-3 * channels(2 * r) // 32) * 32) * channels(r) for r in tiled if r < config.size)
-    return (decoder + encoder) * HALF * (2 if exact else 1)
+    decoder = [9 * channels(r) * 2 * (channels(r // 2) + channels(r)) for r in tiled]
+    encoder = [3 * (-(-3 * channels(2 * r) // 32) * 32) * channels(r) for r in tiled if r < config.size]
+    return [elements * HALF * (2 if exact else 1) for elements in decoder + encoder]
 
 
 def tileable(config: NetworkConfig) -> bool:

@@ -18,22 +18,38 @@ LINE = 64  # bytes of a cache line, at which tiles must begin: a tile across lin
 
 def pack_convolution(weight: Tensor, exact: bool) -> Tensor:
     """(O, I, 3, 3) as tiles, in the order `amx_kernels` reads them; uint8. `exact`: with what rounding takes away."""
-    return aligned([_phase(weight.permute(2, 3, 1, 0), exact)])
+    return _packed(weight.permute(2, 3, 1, 0), [([0, 1, 2], [0, 1, 2])], exact)
 
 
 def pack_transposed(weight: Tensor, exact: bool) -> Tensor:
     """(I, O, 3, 3) of a transposed convolution by 2: the four parities of its output, each a convolution of its own."""
-    taps = weight.permute(2, 3, 0, 1)  # a pixel at 2x sees x - 1 through the last tap and x through the first
-    parities = ([2, 0], [1])
-    return aligned([_phase(taps[rows][:, columns], exact) for rows in parities for columns in parities])
+    parities = ([2, 0], [1])  # a pixel at 2x sees x - 1 through the last tap and x through the first
+    return _packed(weight.permute(2, 3, 0, 1), [(rows, columns) for rows in parities for columns in parities], exact)
 
 
-def aligned(parts: Sequence[Tensor]) -> Tensor:
-    """The bytes of all `parts`, beginning at a cache line."""
-    data = torch.cat([part.reshape(-1).view(torch.uint8) for part in parts])
-    room = torch.empty(len(data) + LINE, dtype=torch.uint8)
+def _packed(taps: Tensor, phases: Sequence[tuple[list[int], list[int]]], exact: bool) -> Tensor:
+    """All phases of `taps` (3, 3, I, O) from a cache line on.
+
+    Block by block, since what lies between weights and tiles takes several times their memory.
+    """
+    inputs, outputs = taps.shape[2:]
+    width = WIDTH * (2 if outputs % (2 * WIDTH) == 0 else 1)
+    depths = sum(len(rows) * -(-len(columns) * inputs // DEPTH) * DEPTH for rows, columns in phases)
+    packed = aligned(depths * outputs * (2 if exact else 1) * torch.bfloat16.itemsize)
+    rest = packed
+    for rows, columns in phases:
+        for block in taps.split(width, dim=3):
+            data = _block(block[rows][:, columns], exact).view(-1).view(torch.uint8)
+            rest[: len(data)] = data
+            rest = rest[len(data) :]
+    return packed
+
+
+def aligned(size: int) -> Tensor:
+    """So many bytes, uninitialised, from a cache line on."""
+    room = torch.empty(size + LINE, dtype=torch.uint8)
     first = -room.data_ptr() % LINE
-    return room[first : first + len(data)].copy_(data)
+    return room[first : first + size]
 
 
 def halves(data: Tensor) -> NDArray[Any]:
@@ -41,13 +57,12 @@ def halves(data: Tensor) -> NDArray[Any]:
     return data.numpy().view(np.uint16)
 
 
-def _phase(taps: Tensor, exact: bool) -> Tensor:
-    """(rows, columns, I, O) as (block of outputs, row, depth, part, tile, 16 pairs, 16 outputs, 2) bfloat16."""
+def _block(taps: Tensor, exact: bool) -> Tensor:
+    """(rows, columns, I, 16 or 32 outputs) as (row, depth, part, tile, 16 pairs, 16 outputs, 2) bfloat16."""
     rows, columns, inputs, outputs = taps.shape
     depth = columns * inputs
-    tiles = 2 if outputs % (2 * WIDTH) == 0 else 1
     flat = F.pad(taps.reshape(rows, depth, outputs).float(), (0, 0, 0, -depth % DEPTH))
     near = flat.bfloat16()
     parts = torch.stack((near, (flat - near.float()).bfloat16()) if exact else (near,))
-    shape = (len(parts), rows, flat.shape[1] // DEPTH, DEPTH // 2, 2, outputs // (tiles * WIDTH), tiles, WIDTH)
-    return parts.reshape(shape).permute(5, 1, 2, 0, 6, 3, 7, 4).contiguous()
+    shape = (len(parts), rows, flat.shape[1] // DEPTH, DEPTH // 2, 2, outputs // WIDTH, WIDTH)
+    return parts.view(shape).permute(1, 2, 0, 5, 3, 6, 4).contiguous()

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .errors import UnsupportedFilmError
+from .samples import to_planes, to_samples
 
 # FFmpeg's numbers (libswscale/swscale.h): with these flags the lightness of 8-bit video comes back bit for bit, where
 # the default ones are off by 1 in 255.
@@ -41,7 +41,7 @@ def pyav() -> Any:
 
 @dataclass(frozen=True)
 class FilmFrame:
-    """One picture of a film: `pixels` (3, H, W) float32 RGB in [0, 1] on the CPU, upright; shown from time `pts`.
+    """One picture of a film: `pixels` (3, H, W) float32 RGB in [0, 1], upright; shown from time `pts`.
 
     `pts` and `duration` (0 where unknown) count the film's `time_base`.
     """
@@ -82,27 +82,28 @@ class Coding:
         return guess if self.matrix in (RGB, UNSPECIFIED) else self.matrix
 
 
-def decoded(frame: Any, coding: Coding) -> Tensor:
-    """The pixels (3, H, W) of PyAV's `frame`, turned upright as its display matrix says."""
-    name, deepest = ("rgb24", 255) if coding.bits == 8 else ("rgb48le", 65535)
+def decoded(frame: Any, coding: Coding, device: torch.device) -> Tensor:
+    """The pixels (3, H, W) of PyAV's `frame` on `device`, turned upright as its display matrix says."""
     if coding.matrix == UNSPECIFIED:
         frame.colorspace = coding.matrix_for(frame.height)
-    samples = frame.to_ndarray(format=name, interpolation=CONVERSION)
-    pixels = torch.from_numpy(samples.astype(np.float32)).permute(2, 0, 1) / deepest
-    return torch.rot90(pixels, quarter_turns(frame), (1, 2)).contiguous()
+    samples = frame.to_ndarray(format=_format(coding), interpolation=CONVERSION)
+    return torch.rot90(to_planes(samples, device), quarter_turns(frame), (1, 2)).contiguous()
 
 
 def encoded(pixels: Tensor, coding: Coding, pts: int, duration: int, time_base: Fraction) -> Any:
     """PyAV's frame with `pixels` (3, H, W) in [0, 1], stored as `coding` says, shown at `pts` for `duration`."""
-    name, deepest, dtype = ("rgb24", 255, np.uint8) if coding.bits == 8 else ("rgb48le", 65535, np.uint16)
-    samples = pixels.clamp(0, 1).mul(deepest).round_().permute(1, 2, 0).contiguous().cpu().numpy().astype(dtype)
-    frame = pyav().VideoFrame.from_ndarray(samples, format=name)
+    samples = to_samples(pixels, 8 if coding.bits == 8 else 16)
+    frame = pyav().VideoFrame.from_ndarray(samples, format=_format(coding))
     frame.colorspace = coding.matrix_for(frame.height)
     frame = frame.reformat(format=coding.pixel_format, interpolation=CONVERSION, dst_color_range=coding.range)
     frame.pts, frame.time_base = pts, time_base
     if duration:
         frame.duration = duration
     return frame
+
+
+def _format(coding: Coding) -> str:
+    return "rgb24" if coding.bits == 8 else "rgb48le"
 
 
 def quarter_turns(frame: Any) -> int:

@@ -8,6 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .errors import UnsupportedFilmError
 from .film_frames import Coding, FilmFrame, decoded, pyav
 
@@ -21,7 +23,8 @@ class Film:
 
     `size` is height and width of the upright pictures; `time_base` the unit of times, in seconds; `rate` frames per
     second, on average; `seconds` and `count`, in frames, how long it says it is, 0 where it does not; `begin` when
-    in seconds its first picture or sound comes. `problems` fills while frames are read: what could not be.
+    in seconds its first picture or sound comes. `device` is where frames go. `problems` fills while they
+    are read: what could not be.
     """
 
     path: Path
@@ -36,6 +39,7 @@ class Film:
     count: int
     begin: Fraction
     metadata: dict[str, str]
+    device: torch.device
     problems: list[str] = field(default_factory=list[str])
 
     def frames(self, first: int | None = None, last: int | None = None) -> Iterator[FilmFrame]:
@@ -54,7 +58,7 @@ class Film:
             if last is not None and time >= last:
                 break
             if first is None or time >= first:
-                yield FilmFrame(decoded(frame, self.coding), time, int(getattr(frame, "duration", 0) or 0))
+                yield FilmFrame(decoded(frame, self.coding, self.device), time, int(getattr(frame, "duration", 0) or 0))
         else:
             self._check_end(time, bad)
 

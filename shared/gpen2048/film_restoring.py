@@ -66,9 +66,9 @@ def restore_film(
     cannot be read, or the other not be written.
     """
     report = FilmReport()
-    with open_film(source) as film, FilmWriter(target, film, **writing) as writer:
+    with open_film(source, torch.device(device)) as film, FilmWriter(target, film, **writing) as writer:
         shown: deque[tuple[int, int]] = deque()
-        frames = _noted(film.frames(), shown, torch.device(device))
+        frames = _noted(film.frames(), shown)
         what: dict[str, Any] = {"background": background, "region": region, "on_progress": on_progress}
         results = restore_sequence(frames, restorer, options, total=film.count, **what)
         for result in results:
@@ -78,8 +78,8 @@ def restore_film(
     return report
 
 
-def _noted(frames: Iterator[FilmFrame], shown: deque[tuple[int, int]], device: torch.device) -> Iterator[Tensor]:
-    """The pixels of `frames` on `device`; when and how long they are shown goes into `shown`."""
+def _noted(frames: Iterator[FilmFrame], shown: deque[tuple[int, int]]) -> Iterator[Tensor]:
+    """The pixels of `frames`; when and how long they are shown goes into `shown`."""
     for frame in frames:
         shown.append((frame.pts, frame.duration))
-        yield frame.pixels.to(device)
+        yield frame.pixels

@@ -9,9 +9,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .errors import UnsupportedFilmError
 from .film_frames import Coding, fraction, pyav, quarter_turns
 from .film_reading import NOTHING, Film, decode
+from .samples import CPU
 
 FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv")
 COVER_PICTURE = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC (libavformat/avformat.h)
@@ -30,8 +33,8 @@ def _named(path: Path) -> Generator[None]:
         raise UnsupportedFilmError(f"{path}: not a sound film ({reason}); wanted a video file") from error
 
 
-def open_film(path: str | PathLike[str]) -> Film:
-    """The film in a file, open for reading; close it, or use it in a `with` statement.
+def open_film(path: str | PathLike[str], device: torch.device = CPU) -> Film:
+    """The film in a file, open for reading, its frames to go to `device`; close it, or use it in a `with` statement.
 
     Raises UnsupportedFilmError when PyAV is missing, and for files that hold no video, no decodable one, or are
     damaged from the beginning; OSError where the file cannot be opened.
@@ -47,7 +50,7 @@ def open_film(path: str | PathLike[str]) -> Film:
         first = next((frame for frame in decode(container, stream) if frame is not None), None)
         if first is None:
             raise UnsupportedFilmError(NOTHING.format(path))
-        return _film(path, container, stream, first)
+        return _film(path, container, stream, first, device)
     except BaseException:
         container.close()
         raise
@@ -69,7 +72,7 @@ def _flags(disposition: Any) -> int:
     return int(getattr(disposition, "value", disposition))
 
 
-def _film(path: Path, container: Any, stream: Any, first: Any) -> Film:
+def _film(path: Path, container: Any, stream: Any, first: Any, device: torch.device) -> Film:
     """The facts, as the `first` frame and the container tell them."""
     sideways = quarter_turns(first) % 2 == 1
     aspect = fraction(stream.sample_aspect_ratio) or Fraction(1)
@@ -89,6 +92,7 @@ def _film(path: Path, container: Any, stream: Any, first: Any) -> Film:
         count=stream.frames or round(seconds * rate),
         begin=Fraction(max(0, container.start_time or 0), 1_000_000),
         metadata=dict(container.metadata),
+        device=device,
     )
 
 

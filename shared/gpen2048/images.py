@@ -22,6 +22,7 @@ from .errors import UnsupportedImageError
 from .image_decoding import decode
 from .image_encoding import FORMATS, output_format
 from .image_metadata import PictureMetadata
+from .samples import CPU, to_planes, to_samples
 
 __all__ = [
     "FORMATS",
@@ -37,15 +38,15 @@ __all__ = [
 ]
 
 QUALITY = 95  # of JPEG and WebP: differences stay below what one sees enlarged
-DEEPEST = {8: 255, 16: 65535}
 
 
 @dataclass(frozen=True)
 class Picture:
     """A photo as the runtime sees it.
 
-    `pixels` (3, H, W) float32 RGB in [0, 1] on the CPU, upright, in the colour space of `metadata.icc` (sRGB if None);
-    `alpha` (H, W) float32 in [0, 1], or None where all is opaque.
+    `pixels` (3, H, W) float32 RGB in [0, 1], upright, in the colour space of `metadata.icc` (sRGB if None); `alpha`
+    (H, W) float32 in [0, 1], or None where all is opaque. Both on any device; files are read onto the CPU if none is
+    named.
     """
 
     pixels: Tensor
@@ -60,8 +61,8 @@ class Picture:
         return replace(self, pixels=pixels, alpha=alpha)
 
 
-def read_image(path: str | PathLike[str]) -> Picture:
-    """The picture in a file of any format that Pillow reads; 16-bit PNG and TIFF keep their 16 bits.
+def read_image(path: str | PathLike[str], device: torch.device = CPU) -> Picture:
+    """The picture in a file of any format that Pillow reads, on `device`; 16-bit PNG and TIFF keep their 16 bits.
 
     An ICC profile for RGB is kept and the samples stay as they are; 8-bit CMYK and grey with a profile of their own
     become sRGB. EXIF rotation is applied. Of several frames or pages the first is taken, with a warning in the log.
@@ -72,15 +73,15 @@ def read_image(path: str | PathLike[str]) -> Picture:
     if path.is_dir():
         raise UnsupportedImageError(f"{path}: a folder; wanted an image file")
     try:
-        return decode_image(path.read_bytes())
+        return decode_image(path.read_bytes(), device)
     except UnsupportedImageError as error:
         raise UnsupportedImageError(f"{path}: {error}") from error
 
 
-def decode_image(data: bytes) -> Picture:
+def decode_image(data: bytes, device: torch.device = CPU) -> Picture:
     """As `read_image`, from the bytes of a file."""
     samples, metadata = decode(data)
-    return replace(picture_from_array(samples), metadata=metadata)
+    return replace(picture_from_array(samples, device), metadata=metadata)
 
 
 def write_image(path: str | PathLike[str], picture: Picture, *, quality: int = QUALITY) -> None:
@@ -127,16 +128,15 @@ def _replace_file(path: Path, data: bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def picture_from_array(array: npt.NDArray[Any]) -> Picture:
-    """The picture in an array (H, W) or (H, W, channels): grey, grey and alpha, RGB or RGBA.
+def picture_from_array(array: npt.NDArray[Any], device: torch.device = CPU) -> Picture:
+    """The picture in an array (H, W) or (H, W, channels): grey, grey and alpha, RGB or RGBA; on `device`.
 
     uint8 and uint16 use their full range, floating types [0, 1]. The array is copied.
     Raises UnsupportedImageError for other shapes, dtypes and ranges.
     """
     if array.ndim not in (2, 3) or array.size == 0 or array.shape[2:] not in ((), (1,), (2,), (3,), (4,)):
         raise UnsupportedImageError(f"array of shape {array.shape}; wanted (H, W) or (H, W, 1 to 4)")
-    values = _unit_range(array.reshape(*array.shape[:2], -1))
-    planes = torch.from_numpy(values).permute(2, 0, 1).contiguous()
+    planes = _unit_range(array.reshape(*array.shape[:2], -1), device)
     channels = len(planes)
     colours = 1 if channels < 3 else 3
     return Picture(
@@ -146,15 +146,15 @@ def picture_from_array(array: npt.NDArray[Any]) -> Picture:
     )
 
 
-def _unit_range(array: npt.NDArray[Any]) -> Any:
+def _unit_range(array: npt.NDArray[Any], device: torch.device) -> Tensor:
     if array.dtype.kind == "u" and array.itemsize <= 2:
-        return np.divide(array, np.iinfo(array.dtype).max, dtype=np.float32)
+        return to_planes(array, device)
     if array.dtype.kind != "f":
         raise UnsupportedImageError(f"array of {array.dtype}; wanted uint8, uint16 or floating point")
     low, high = float(array.min()), float(array.max())
     if not 0 <= low <= high <= 1:
         raise UnsupportedImageError(f"floating-point array from {low:g} to {high:g}; wanted 0 to 1")
-    return array.astype(np.float32)
+    return torch.from_numpy(array.astype(np.float32)).permute(2, 0, 1).contiguous().to(device)
 
 
 def picture_to_array(picture: Picture) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
@@ -162,21 +162,19 @@ def picture_to_array(picture: Picture) -> npt.NDArray[np.uint8] | npt.NDArray[np
 
     Raises UnsupportedImageError where pixels and alpha differ in size or hold something that is no number.
     """
-    planes = _planes(picture.pixels, picture.alpha)
-    if not bool(torch.isfinite(planes).all()):
-        raise UnsupportedImageError("pixels that are no finite numbers; wanted 0 to 1")
-    scaled = planes.clamp(0, 1).mul(DEEPEST[picture.metadata.bit_depth]).round_()
-    samples = scaled.permute(1, 2, 0).contiguous().numpy()
-    return samples.astype(np.uint8) if picture.metadata.bit_depth == 8 else samples.astype(np.uint16)
-
-
-def _planes(pixels: Tensor, alpha: Tensor | None) -> Tensor:
+    pixels, alpha, bits = picture.pixels, picture.alpha, picture.metadata.bit_depth
     if pixels.ndim != 3 or pixels.shape[0] != 3 or pixels.numel() == 0:
         raise UnsupportedImageError(f"pixels of shape {tuple(pixels.shape)}; wanted (3, H, W)")
-    pixels = pixels.detach().to("cpu", torch.float32)
     if alpha is None:
-        return pixels
+        return _samples(pixels, bits)
     if alpha.shape != pixels.shape[1:]:
         seen = f"alpha of {tuple(alpha.shape)} with pixels of {tuple(pixels.shape)}"
         raise UnsupportedImageError(f"{seen}; wanted the same height and width")
-    return torch.cat((pixels, alpha.detach().to("cpu", torch.float32)[None]))
+    return np.concatenate((_samples(pixels, bits), _samples(alpha[None], bits)), axis=2)
+
+
+def _samples(planes: Tensor, bits: int) -> npt.NDArray[Any]:
+    planes = planes.detach().float()
+    if not bool(torch.isfinite(planes).all()):
+        raise UnsupportedImageError("pixels that are no finite numbers; wanted 0 to 1")
+    return to_samples(planes, bits)

@@ -8,18 +8,20 @@ takes its pages back after each use, which costs a plain forward pass half of it
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from .choice import levels_for, passes_for
+from .cuda_graphs import Recordings, recordable_on
 from .folding import FoldedNetwork, Scales
 from .levels import Feature, Levels, Recomputed, StripLevels
 from .memory import peak_bytes
 from .network import SMALLEST, NetworkConfig
 from .passes import TorchPasses
-from .precision import ObservedPasses, fallbacks, is_sound, sample_image
+from .precision import ObservedPasses, fallbacks, is_sound, no_autocast, sample_image
 from .styles import DecoderLevel, decoder
 from .workspace import Schedule, Workspace
 
@@ -32,16 +34,20 @@ class Network(FoldedNetwork):
     """GPEN for inference; make one with `from_state_dict`.
 
     `low_memory` trades a little time for half of the activations' memory; results stay equal within rounding.
-    `last_note` says what the last call had to do differently than asked, or is None.
+    `graphs` lets CUDA replay passes as graphs where that pays; the memory of their activations is then held until
+    `release`. `last_note` says what the last call had to do differently than asked, or is None.
     """
 
     low_memory: bool
+    graphs: bool
     last_note: str | None
 
     def __init__(self, config: NetworkConfig, state: Mapping[str, Tensor], dtype: torch.dtype, scales: Scales):
         super().__init__(config, state, dtype, scales)
         self.low_memory = False
+        self.graphs = False
         self.last_note = None
+        self._recordings = Recordings()
         self._kept: list[Workspace] = []
 
     @classmethod
@@ -66,7 +72,7 @@ class Network(FoldedNetwork):
         if x.ndim != 4 or x.shape[1:] != (3, size, size) or not x.is_floating_point():
             raise ValueError(f"expected floating-point images (N, 3, {size}, {size}), got {x.dtype} {tuple(x.shape)}")
         image = _image(len(x), size, x.device)
-        with torch.inference_mode(), _no_autocast(x.device):
+        with torch.inference_mode(), no_autocast(x.device):
             self.last_note = self._run_soundly(x, image, on_stage or _nothing)
         return image.to(x.dtype)
 
@@ -84,6 +90,7 @@ class Network(FoldedNetwork):
     def release(self) -> None:
         """Gives back the memory kept between calls."""
         self._kept.clear()
+        self._recordings.clear()
 
     def _schedule(self, batch: int, dtype: torch.dtype, device: torch.device, levels: Levels) -> Schedule:
         """Whole levels only where that saves launches and the passes have no temporaries of their own."""
@@ -106,11 +113,13 @@ class Network(FoldedNetwork):
     def _run_soundly(self, x: Tensor, image: Tensor, on_stage: OnStage) -> str | None:
         """Falls back to precisions of more range while the result is not finite or is flat; says so."""
         asked, *others = fallbacks(self.convolutions[0].weight.dtype)
-        self._run(x, image, asked, on_stage, levels_for(x.device, asked, self.config))
+        replays = self.graphs and not self.low_memory and recordable_on(x.device)
+        run = self._replay if replays else self._launch
+        run(x, image, asked, on_stage)
         used = asked
         while others and not is_sound(image):
             used = others.pop(0)
-            self._run(x, image, used, on_stage, levels_for(x.device, used, self.config))
+            self._launch(x, image, used, on_stage)
         return None if used == asked else f"{_name(asked)} gave no usable result; {_name(used)} was used"
 
     def _scales(self) -> Scales:
@@ -118,10 +127,20 @@ class Network(FoldedNetwork):
         device = self.convolutions[0].weight.device
         x = sample_image(self.config.size, device)
         observed = ObservedPasses(passes_for(device, torch.float32))
-        with torch.inference_mode(), _no_autocast(device):
+        with torch.inference_mode(), no_autocast(device):
             self._run(x, _image(1, self.config.size, device), torch.float32, _nothing, StripLevels(observed))
         self.release()
         return observed.scales(self.config)
+
+    def _launch(self, x: Tensor, image: Tensor, dtype: torch.dtype, on_stage: OnStage) -> None:
+        self._run(x, image, dtype, on_stage, levels_for(x.device, dtype, self.config))
+
+    def _replay(self, x: Tensor, image: Tensor, dtype: torch.dtype, on_stage: OnStage) -> None:
+        """A graph has no stages between which one could be told: all are told of before it."""
+        for _ in range(2 * len(self.config.resolutions) - 1):
+            on_stage()
+        places = tuple(parameter.data_ptr() for parameter in self.parameters())
+        self._recordings.run((dtype, places), x, image, partial(self._launch, dtype=dtype, on_stage=_nothing))
 
     def _run(self, x: Tensor, image: Tensor, dtype: torch.dtype, on_stage: OnStage, levels: Levels) -> None:
         with self._workspace(self._schedule(len(x), dtype, x.device, levels), x.device) as workspace:
@@ -176,8 +195,3 @@ def _nothing() -> None:
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def _no_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Keeps a host's autocast from choosing other precisions than the network's."""
-    return torch.autocast(device.type, enabled=False) if device.type in ("cpu", "cuda", "xpu") else nullcontext()

@@ -23,9 +23,15 @@ def peak_bytes(schedule: Schedule, *, planned: bool, plain: bool) -> int:
     size = schedule.config.size
     output = schedule.batch * RGB * size**2 * torch.float32.itemsize
     block = Block(schedule).total if planned else 0
-    kept = schedule.tile_threads and schedule.keep_first
-    packed = packed_bytes(schedule.config, exact=schedule.dtype == torch.float32) if kept else 0
-    return block + packed + output + max((*walk.encoder(), *walk.decoder()))
+    return block + _packed(schedule) + output + max((*walk.encoder(), *walk.decoder()))
+
+
+def _packed(schedule: Schedule) -> int:
+    """Weights for matrix tiles: of all levels where they are kept, else of one at a time."""
+    if not schedule.tile_threads:
+        return 0
+    levels = packed_bytes(schedule.config, exact=schedule.dtype == torch.float32)
+    return sum(levels) if schedule.keep_first else max(levels, default=0)
 
 
 class _Walk:

@@ -87,7 +87,11 @@ HALF = [(torch.float16, 1.0, 0.15), (torch.bfloat16, 6.0, 1.3)]  # levels of 255
 @pytest.mark.parametrize("dtype, most, rms", HALF)
 @pytest.mark.parametrize("name", ["tiny-64", "bfr-256"])
 def test_half_precision_stays_near_the_authors_code(name: str, dtype: torch.dtype, most: float, rms: float) -> None:
-    """bfloat16 keeps 8 bits of every stored activation: it is the fallback, not the default of a graphics card."""
+    """bfloat16 keeps 8 bits of every stored activation: it is the fallback, not the default of a graphics card.
+
+    The larger sets take minutes; measured once: at 512 px 0.48 and 0.11 in float16, 4.0 and 1.14 in bfloat16; at
+    2048 px 0.52 and 0.13, 4.2 and 1.25.
+    """
     data, described = _stored(name)
     network = Network.from_state_dict(_config(described), _weights(name), dtype=dtype)
     output = network(_image(described))

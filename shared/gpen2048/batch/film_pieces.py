@@ -41,13 +41,13 @@ def restore_piece(
 
     `background` and `region` are restore_sequence's.
     """
-    with open_film(_present(piece)) as film, tempfile.TemporaryDirectory() as folder:
-        scale = _first_scale(film, restorer, options, device) if options.scale == "auto" else float(options.scale)
+    with open_film(_present(piece), device) as film, tempfile.TemporaryDirectory() as folder:
+        scale = _first_scale(film, restorer, options) if options.scale == "auto" else float(options.scale)
         taken, context = with_context(film, piece.span)
         shown: Shown = deque()
         faces = restored = frames = 0
         results = restore_sequence(
-            _noted(taken, shown, device),
+            _noted(taken, shown),
             restorer,
             options,
             scale=scale,
@@ -85,14 +85,14 @@ def _present(piece: FilmPiece) -> Path:
     return path
 
 
-def _first_scale(film: Film, restorer: FaceRestorer, options: RestoreOptions, device: torch.device) -> float:
+def _first_scale(film: Film, restorer: FaceRestorer, options: RestoreOptions) -> float:
     """The scale that restore_sequence chooses for the film as a whole, which it does by its first frames."""
-    frames = (frame.pixels.to(device) for frame in islice(film.frames(), CONTEXT_AFTER + 1))
+    frames = (frame.pixels for frame in islice(film.frames(), CONTEXT_AFTER + 1))
     return next(restore_sequence(frames, restorer, options)).scale
 
 
-def _noted(frames: Iterator[FilmFrame], shown: Shown, device: torch.device) -> Iterator[Tensor]:
-    """The pixels of `frames` on `device`; when and how long they are shown goes into `shown`."""
+def _noted(frames: Iterator[FilmFrame], shown: Shown) -> Iterator[Tensor]:
+    """The pixels of `frames`; when and how long they are shown goes into `shown`."""
     for frame in frames:
         shown.append((frame.pts, frame.duration))
-        yield frame.pixels.to(device)
+        yield frame.pixels

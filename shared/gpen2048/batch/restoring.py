@@ -75,10 +75,9 @@ class PictureRestorer:
         return restore_piece(source, restorer, self._options, self._device, **self._how)
 
     def _restore_picture(self, original: Original, restorer: FaceRestorer) -> Restored:
-        picture = decode_image(original.data)
-        image = picture.pixels.to(self._device)
-        result = restorer(image, self._options, faces=original.faces, **self._how)
-        data = encode_image(picture.with_pixels(result.image.cpu()), original.suffix, quality=self._quality)
+        picture = decode_image(original.data, self._device)
+        result = restorer(picture.pixels, self._options, faces=original.faces, **self._how)
+        data = encode_image(picture.with_pixels(result.image), original.suffix, quality=self._quality)
         return Restored(data, len(result.faces), sum(face.restored for face in result.faces))
 
     def _check(self, done: int, total: int, what: str) -> None:

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     rows = [read_row(text) for text in arguments.vary or SHOWN]
     parses = any(row.name == "mask" and set(row.values) != {"box"} for row in rows)
     equipment = load_equipment(arguments, replace(options, mask="face") if parses else options)
-    image = read_image(arguments.input).pixels.to(equipment.device)
+    image = read_image(arguments.input, equipment.device).pixels
     faces = _faces(arguments, equipment, image, options)
     shown = _shown(arguments.face, faces)
     sheet = OptionSheet(image, faces, shown, equipment.restorer, options, equipment.upscaler, print)

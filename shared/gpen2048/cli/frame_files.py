@@ -37,7 +37,7 @@ def restore_frame_files(
     results = restore_sequence(frames, equipment.restorer, options, total=len(jobs), **what)
     for job, result in zip(jobs, results):
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        write_image(job.target, waiting.popleft().with_pixels(result.image.cpu()), quality=quality)
+        write_image(job.target, waiting.popleft().with_pixels(result.image), quality=quality)
         report.count(result)
     return report
 
@@ -45,9 +45,9 @@ def restore_frame_files(
 def _read(jobs: Sequence[Job], waiting: deque[Picture], device: torch.device) -> Iterator[Tensor]:
     """Pixels on `device`; all the rest of the pictures goes into `waiting`."""
     for job in jobs:
-        picture = read_image(job.source)
+        picture = read_image(job.source, device)
         waiting.append(replace(picture, pixels=torch.empty(3, 0, 0)))
-        yield picture.pixels.to(device)
+        yield picture.pixels
 
 
 def _by_number(job: Job) -> list[tuple[int, str]]:

@@ -100,6 +100,7 @@ def load_equipment(arguments: argparse.Namespace, options: RestoreOptions) -> Eq
     facts = {"network": network_name, "detector": detector_name, "device": str(device), "precision": precision}
     if upscaler is not None:
         facts["upscaler"] = f"{arguments.upscaler} ({upscaler.scale}x)"
+    network.graphs = True  # nothing else wants the device's memory between faces, as it does in a host
     described = [f"{key:9} {value}" for key, value in facts.items()]
     return Equipment(FaceRestorer(network, detector, parser), device, described, facts, upscaler)
 

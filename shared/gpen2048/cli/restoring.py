@@ -70,20 +70,21 @@ def _restore_file(
     job: Job, equipment: Equipment, options: RestoreOptions, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     started = time.perf_counter()
-    picture = read_image(job.source)
+    picture = read_image(job.source, equipment.device)
     faces = read_landmarks(arguments.landmarks, job.source) if arguments.landmarks else None
     with FaceBar(job.source.name) as bar:
-        image = picture.pixels.to(equipment.device)
-        request = Request(image, options, faces, None, equipment.upscaler, bar.update, region=read_region(arguments))
+        request = Request(
+            picture.pixels, options, faces, None, equipment.upscaler, bar.update, region=read_region(arguments)
+        )
         with equipment.memory_explained():
             result = next(equipment.restorer.each([request]))
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_image(job.target, picture.with_pixels(result.image.cpu()), quality=arguments.quality)
+    write_image(job.target, picture.with_pixels(result.image), quality=arguments.quality)
     if arguments.save_mask:
-        write_image(arguments.save_mask, Picture(result.mask.cpu().expand(3, -1, -1)))
+        write_image(arguments.save_mask, Picture(result.mask.expand(3, -1, -1)))
     report = picture_report(job, result, options, time.perf_counter() - started)
     if arguments.compare:
-        sheet = compare_sheet(picture.pixels, result.image.cpu(), result.crops, _captions(result))
+        sheet = compare_sheet(picture.pixels.cpu(), result.image.cpu(), result.crops, _captions(result))
         write_image(arguments.compare, Picture(sheet))
     print(summary_line(report))
     return report
