@@ -101,5 +101,8 @@ def density(matrix: Matrix) -> float:
 
 
 def crop_face(image: Tensor, matrix: Matrix, size: int) -> Tensor:
-    """The (3, size, size) float32 upright face of `image` (3, H, W), by the image-to-crop `matrix`, on its device."""
-    return warp(image, invert(matrix), (size, size))
+    """The (3, size, size) upright face of `image` (3, H, W), by the image-to-crop `matrix`, on its device.
+
+    Both are float32 RGB in [0, 1].
+    """
+    return warp(image, invert(matrix), (size, size), limits=(0, 1))

@@ -38,8 +38,8 @@ def _packed(taps: Tensor, phases: Sequence[tuple[list[int], list[int]]], exact: 
     packed = aligned(depths * outputs * (2 if exact else 1) * torch.bfloat16.itemsize)
     rest = packed
     for rows, columns in phases:
-        for block in taps.split(width, dim=3):
-            data = _block(block[rows][:, columns], exact).view(-1).view(torch.uint8)
+        for first in range(0, outputs, width):
+            data = _block(taps[rows, :, :, first : first + width][:, columns], exact).view(-1).view(torch.uint8)
             rest[: len(data)] = data
             rest = rest[len(data) :]
     return packed

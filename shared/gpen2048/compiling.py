@@ -13,7 +13,13 @@ from typing import Any
 from numba import njit
 
 SAFE_MATH = {"contract", "reassoc", "nsz"}  # none that takes values to be finite: not-a-number must survive
-SOURCES = ("amx_*.py", "numba_*.py", "sampling_kernels.py")  # of all that is compiled
+SOURCES = (
+    "amx_*.py",
+    "numba_*.py",
+    "compositing_kernels.py",
+    "sampling_kernels.py",
+    "spline_kernels.py",
+)  # of all that is compiled
 
 
 def compiled(function: Callable[..., Any]) -> Any:

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .alignment import Matrix, invert
-from .resampling import shift_origin, warp
+from .numba_passes import in_rows
+from .pages import copied, uninitialised, zeros
+from .resampling import in_tiles, shift_origin, warp
+from .sampling import compiled_kernels
 
 INSET = 0.02  # of the crop: outermost rim that is never shown, where a network sees too little around
 
@@ -75,15 +79,21 @@ def box_mask(to_crop: Matrix, crop_size: int, region: Region, feather: float, de
     Zero outside and on the crop's rim, one from `feather` (a fraction of the crop) further in, smooth between.
     It is computed from each pixel's place in the crop, so it has no resolution of its own.
     """
-    u, v = _crop_position(to_crop, crop_size, region, device)
-    return _ramp(u, feather) * _ramp(v, feather)
+    kernels = compiled_kernels() if device.type == "cpu" else None
+    if kernels is None:
+        u, v = _crop_position(to_crop, crop_size, region, device)
+        return _ramp(u, feather) * _ramp(v, feather)
+    mask = uninitialised(region.size, device)
+    places = _places(to_crop, crop_size, region)
+    in_rows(len(mask), kernels.box, places, np.float32(INSET), np.float32(feather), mask.numpy())
+    return mask
 
 
 def parsed_mask(parsed: Tensor, to_crop: Matrix, crop_size: int, region: Region) -> Tensor:
     """A crop's own mask `parsed` (1, M, M) in [0, 1], at any resolution M, on the pixels of `region`: (h, w)."""
     ratio = parsed.shape[-1] / crop_size
     to_mask = to_crop * ratio + np.array([[0, 0, 1], [0, 0, 1]]) * (ratio - 1) / 2
-    return warp(parsed, shift_origin(to_mask, (region.left, region.top)), region.size)[0].clamp_(0, 1)
+    return warp(parsed, shift_origin(to_mask, (region.left, region.top)), region.size, limits=(0, 1))[0]
 
 
 def _ramp(position: Tensor, feather: float) -> Tensor:
@@ -94,10 +104,23 @@ def _ramp(position: Tensor, feather: float) -> Tensor:
 
 def _crop_position(matrix: Matrix, crop_size: int, region: Region, device: torch.device) -> tuple[Tensor, Tensor]:
     """Where in the crop each pixel of `region` lies: x and y (h, w), 0 and 1 at the crop's outer edges."""
-    rows = torch.arange(region.top, region.bottom, device=device, dtype=torch.float32)[:, None]
-    columns = torch.arange(region.left, region.right, device=device, dtype=torch.float32)
-    (a, b, tx), (c, d, ty) = ((matrix + [[0, 0, 0.5], [0, 0, 0.5]]) / crop_size).tolist()
+    rows = torch.arange(region.size[0], device=device, dtype=torch.float32)[:, None]
+    columns = torch.arange(region.size[1], device=device, dtype=torch.float32)
+    (a, b, tx), (c, d, ty) = _places(matrix, crop_size, region).tolist()
     return a * columns + (b * rows + tx), c * columns + (d * rows + ty)
+
+
+def _places(matrix: Matrix, crop_size: int, region: Region) -> Matrix:
+    """The same as a transform of pixels counted from the region's corner."""
+    return shift_origin((matrix + [[0, 0, 0.5], [0, 0, 0.5]]) / crop_size, (region.left, region.top))
+
+
+def _lines(part: Tensor) -> tuple[NDArray[np.float32], int, int]:
+    """The memory of `part` (…, h, w) in lines, and how many elements lie between two planes and between two rows."""
+    part = part if part.stride(-1) == 1 else part.contiguous()
+    plane = part.stride(0) if part.ndim == 3 else 0
+    length = (part.shape[0] - 1) * plane + (part.shape[-2] - 1) * part.stride(-2) + part.shape[-1]
+    return torch.as_strided(part.detach(), (length,), (1,)).numpy(), plane, part.stride(-2)
 
 
 class Canvas:
@@ -111,40 +134,53 @@ class Canvas:
     def __init__(self, background: Tensor, region: Region):
         self.background = background
         self.region = region
-        height, width = region.size
-        self._change = background.new_zeros((3, height, width))
-        self._weight = background.new_zeros((height, width))
-        self._mask = background.new_zeros((height, width))
+        device = background.device
+        self._kernels = compiled_kernels() if device.type == "cpu" else None
+        self._change = zeros((3, *region.size), device)
+        self._weight = zeros(region.size, device)
+        self._mask = zeros((background.shape[1], background.shape[2]), device)
 
     def lay(self, crop: Tensor, to_crop: Matrix, mask: Tensor, region: Region, strength: float) -> None:
         """Adds `crop` (3, S, S) in [0, 1], seen through `mask` (h, w) of `region`, blended with `strength`."""
-        if 0 in region.size:
-            return
-        to_region = shift_origin(to_crop, (region.left, region.top))
-        restored = warp(crop, to_region, region.size).clamp_(0, 1)
-        for part in region.strips(STRIP):
-            rows = part.within(region)
-            self._lay(rows.of(restored), to_crop, crop.shape[-1], rows.of(mask), part, strength)
+        for outer in region.strips(STRIP if in_tiles(crop, to_crop) else max(1, region.size[0])):
+            if 0 in outer.size:
+                continue
+            restored = warp(crop, shift_origin(to_crop, (outer.left, outer.top)), outer.size, limits=(0, 1))
+            for part in outer.strips(STRIP):
+                seen = part.within(region).of(mask)
+                self._lay(part.within(outer).of(restored), to_crop, crop.shape[-1], seen, part, strength)
 
     def _lay(
         self, restored: Tensor, to_crop: Matrix, crop_size: int, mask: Tensor, region: Region, strength: float
     ) -> None:
+        background, shown, inner = region.of(self.background), region.of(self._mask), region.within(self.region)
+        change, weight = inner.of(self._change), inner.of(self._weight)
+        if self._kernels is not None:
+            lines = [_lines(part) for part in (restored, background, mask, change, weight, shown)]
+            places = _places(to_crop, crop_size, region)
+            in_rows(len(mask), self._kernels.lay, region.size[1], places, np.float32(strength), *lines)
+            return
         u, v = _crop_position(to_crop, crop_size, region, mask.device)
-        weight = u.mul_(math.pi).sin_().mul_(v.mul_(math.pi).sin_()).clamp_(min=1e-3).square_().square_().mul_(mask)
-        inner = region.within(self.region)
-        inner.of(self._change).addcmul_(restored - region.of(self.background), weight, value=strength)
-        inner.of(self._weight).add_(weight)
-        torch.maximum(inner.of(self._mask), mask, out=inner.of(self._mask))
+        nearness = u.mul_(math.pi).sin_().mul_(v.mul_(math.pi).sin_()).clamp_(min=1e-3).square_().square_().mul_(mask)
+        change.addcmul_(restored - background, nearness, value=strength)
+        weight.add_(nearness)
+        torch.maximum(shown, mask, out=shown)
 
     def finish(self) -> tuple[Tensor, Tensor]:
         """The picture (3, H, W) and the mask (H, W) in [0, 1]; where the mask is 0 the background's own bits."""
-        picture = self.background.clone()
-        mask = picture.new_zeros(picture.shape[-2:])
+        picture = copied(self.background)
         for part in self.region.strips(STRIP):
-            rows = part.within(self.region)
-            weight, shown, inside = rows.of(self._weight), rows.of(self._mask), part.of(picture)
-            share = shown / weight.clamp(min=torch.finfo(torch.float32).tiny)
-            blended = torch.addcmul(inside, rows.of(self._change), share).clamp_(0, 1)
-            inside.copy_(torch.where(shown > 0, blended, inside))
-        self.region.of(mask).copy_(self._mask)
-        return picture, mask
+            inner = part.within(self.region)
+            self._blend(part.of(picture), inner.of(self._change), inner.of(self._weight), part.of(self._mask))
+        return picture, self._mask
+
+    def _blend(self, picture: Tensor, change: Tensor, weight: Tensor, shown: Tensor) -> None:
+        if self._kernels is not None:
+            blended = picture.contiguous() if picture.stride(-1) != 1 else picture
+            lines = [_lines(part) for part in (change, weight, shown, blended)]
+            in_rows(len(shown), self._kernels.blend, shown.shape[1], *lines)
+            picture.copy_(blended)
+            return
+        share = shown / weight.clamp(min=torch.finfo(torch.float32).tiny)
+        blended = torch.addcmul(picture, change, share).clamp_(0, 1)
+        picture.copy_(torch.where(shown > 0, blended, picture))

@@ -5,7 +5,8 @@ the face's size. So every proposal is looked at again with the face at fixed siz
 and the landmarks come out the same whatever size the face has in the photo.
 
 A large photo is seen whole only in small. At half the size at which a face is found, RetinaFace has at least an inkling
-of it; so only tiles with such a hint are looked at closer, and, for the smallest faces, tiles with fine detail.
+of it; so only tiles with such a hint are looked at closer, and, for the smallest faces, tiles with fine detail. And
+what looks like a large enough face without a hint at half the size is none, but a pattern in the grain.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .detection_memory import activation_bytes
 from .errors import WeightsNotFoundError
 from .faces import Face
 from .halving import Halvings
-from .proposals import Proposals, drop_fragments, merge, vote
+from .proposals import Proposals, drop_fragments, hinted, merge, together, vote
 from .retinaface import (
     anchor_boxes,
     build_network,
@@ -44,6 +45,9 @@ OVERVIEW_PIXELS = 1.2e6  # the image is seen whole at all scales up to this area
 HINT_THRESHOLD = 0.02
 HINT_SIZE = 40.0  # px, at most: what hints of a larger face shows it well enough already
 HINTING = 2 / 3  # faces from EASY times this size, in px as seen, have given a hint at half the scale
+# px as seen: at half the scale 1591 faces in degraded group photos gave hints of 0.056 or more, and none of 9 patterns
+# of grain that looked like one.
+HINTED = 40.0
 # Each face of the group photo shows 5 to 14 levels at 10 to 20 px; a photo enlarged 8 times 2.5, with strong grain 3.
 DETAIL = 3 / 255
 CLOSE_UP_SIZES = (96, 128)  # px; a chance pattern seldom looks like a face at both. The last one gives the landmarks
@@ -98,14 +102,15 @@ class FaceDetector:
         """What may be a face, from the smallest scale up to the largest."""
         height, width = image.copy(0).shape[1:]
         found: list[Proposals] = []
-        hints = torch.empty(0, 2).double()
+        coarser: Proposals | None = None
         for scale, windows, whole in _levels(height, width, smallest):
-            if not whole:
-                unhinted = smallest * scale < HINTING * EASY
+            if not whole and coarser is not None:
+                unhinted, hints = smallest * scale < HINTING * EASY, _middles(coarser, 2 * HINT_SIZE / scale)
                 windows = [w for w in windows if w.holds(hints) or (unhinted and w.detail(image) > DETAIL)]
-            seen = [self._propose(image, window) for window in windows]
-            found += [part.take(part.scores >= PROPOSAL_THRESHOLD) for part in seen]
-            hints = torch.cat([torch.empty(0, 2).double(), *(_middles(part, HINT_SIZE / scale) for part in seen)])
+            seen = together([self._propose(image, window) for window in windows])
+            likely = seen.take(seen.scores >= PROPOSAL_THRESHOLD)
+            found.append(likely if coarser is None else hinted(likely, coarser, HINTED / scale))
+            coarser = seen
         return found
 
     def memory_required(self, height: int, width: int, *, smallest: float = SMALLEST) -> int:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .numba_passes import in_rows
+from .pages import uninitialised
 from .sampling import Kernel, compiled_kernels
 
 DETAIL_BLOCK = 16  # px of the halved copy; detail is told for squares of that side
@@ -48,15 +49,10 @@ def _halve(image: Tensor) -> tuple[Tensor, Tensor]:
 
 def _by_kernel(kernel: Kernel, image: Tensor) -> tuple[Tensor, Tensor]:
     channels, height, width = image.shape
-    half_height, half_width = -(-height // 2), -(-width // 2)
-    squares = image.new_empty((half_height, -(-half_width // DETAIL_BLOCK)))
-    interleaved = image.permute(1, 2, 0).is_contiguous()
-    lines = image.permute(1, 2, 0) if interleaved else image.contiguous()
-    shape = (1, height, width, channels) if interleaved else (channels, height, width, 1)
-    half = image.new_empty((shape[0], half_height, half_width * shape[3]))
-    arrays = (half.numpy(), squares.numpy())
-    in_rows(half_height, kernel, lines.reshape(-1).numpy(), shape, DETAIL_BLOCK, *arrays)
-    return half.view(half_height, half_width, channels).permute(2, 0, 1) if interleaved else half, squares
+    half = uninitialised((channels, -(-height // 2), -(-width // 2)), image.device)
+    squares = image.new_empty((half.shape[1], -(-half.shape[2] // DETAIL_BLOCK)))
+    in_rows(len(squares), kernel, image.detach().contiguous().numpy(), DETAIL_BLOCK, half.numpy(), squares.numpy())
+    return half, squares
 
 
 def _by_pooling(image: Tensor) -> tuple[Tensor, Tensor]:

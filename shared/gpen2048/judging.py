@@ -37,6 +37,12 @@ def judge(request: Request, faces: Sequence[Face]) -> list[FaceReport]:
     return [_report(face, choice, options) for face, choice in zip(faces, choices)]
 
 
+def tracks(request: Request, faces: Sequence[Face]) -> list[object | None]:
+    """What each of `faces` is called along a film, in the order of `judge`; None in a single picture."""
+    order = ordered(faces, request.options.order)
+    return [None if request.choices is None else request.choices[n].track for n in order]
+
+
 def choose(image: Tensor, faces: Sequence[Face], options: RestoreOptions, region: Tensor | None = None) -> list[Choice]:
     """A Choice for each of `faces` in `image` (3, H, W) in [0, 1]; `region` is as in `selection.refusals`."""
     reasons = refusals(faces, options, (image.shape[1], image.shape[2]), region)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .alignment import crop_transform, enlarged
@@ -15,7 +16,7 @@ from .enlarging import Background
 from .faces import Face
 from .judging import judge
 from .options import RestoreOptions
-from .restoration import FaceReport
+from .restoration import FaceReport, Restoration
 from .restorer import FaceRestorer
 from .sheets import (
     CAPTION_SIZE,
@@ -82,7 +83,9 @@ class OptionSheet:
             varied = replace(self.options, select="all", max_crops=0, **{row.name: value})
             result = self.restorer(self.image, varied, faces=[face], background=self.background)
             after = self._around(face, result.image, result.scale)
-            yield _label(row.name, value, varied, result.faces[0]), resize(after, *size)
+            if row.name == "template":
+                after = _outlined(after, self._around(face, result.mask[None], result.scale)[0])
+            yield _label(row.name, value, varied, result), resize(after, *size)
 
     def _around(self, face: Face, image: Tensor, scale: float) -> Tensor:
         """What the face's crop covers of `image`, the photo enlarged by `scale`."""
@@ -97,8 +100,7 @@ class OptionSheet:
             varied = replace(self.options, strength=1.0, **{row.name: value})
             sure = [face for face in self.faces if face.score >= varied.threshold]
             reports = judge(Request(self.image, varied), sure)
-            label = f"{row.name} {value}: {sum(report.restored for report in reports)} chosen"
-            yield label, _marked(photo, reports, size[1] / self.image.shape[2])
+            yield _count(row.name, value, reports), _marked(photo, reports, size[1] / self.image.shape[2])
 
 
 def _fitting(picture: Tensor, columns: int) -> tuple[int, int]:
@@ -108,10 +110,27 @@ def _fitting(picture: Tensor, columns: int) -> tuple[int, int]:
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def _label(name: str, value: Any, options: RestoreOptions, report: FaceReport) -> str:
+def _label(name: str, value: Any, options: RestoreOptions, result: Restoration) -> str:
+    report = result.faces[0]
     if not report.restored:
         return f"{name} {value}: {report.reason}"
-    return f"{name} {value}" + ("" if report.strength == options.strength else f", strength {report.strength:.2f}")
+    label = f"{name} {value}" + (f", {result.scale:.2g} times" if value == "auto" else "")
+    return label if report.strength == options.strength else f"{label}, strength {report.strength:.2f}"
+
+
+def _count(name: str, value: Any, reports: Sequence[FaceReport]) -> str:
+    """How many faces a value chooses, all of which get the whole strength unless it says how much they get."""
+    strengths = [report.strength for report in reports if report.restored]
+    label = f"{name} {value}: {len(strengths)} chosen"
+    mean = sum(strengths) / max(1, len(strengths))
+    return label if mean in (0, 1) else f"{label}, mean strength {mean:.2f}"
+
+
+def _outlined(picture: Tensor, mask: Tensor) -> Tensor:
+    """`picture` (3, H, W) with a line where `mask` (H, W) is half."""
+    inside = (mask > 0.5).float()[None, None]
+    edge = F.max_pool2d(inside, 3, stride=1, padding=1)[0] > inside[0]
+    return torch.where(edge, picture.new_tensor(MARK)[:, None, None], picture)
 
 
 def _marked(photo: Tensor, reports: Sequence[FaceReport], scale: float) -> Tensor:

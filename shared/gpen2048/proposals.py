@@ -24,12 +24,25 @@ class Proposals(NamedTuple):
         return Proposals(self.boxes[index], self.landmarks[index], self.scores[index])
 
 
+def together(parts: Sequence[Proposals]) -> Proposals:
+    """All parts as one, float64 on the CPU."""
+    empty = Proposals(torch.empty(0, 4).double(), torch.empty(0, 5, 2).double(), torch.empty(0).double())
+    return Proposals(*(torch.cat(tensors) for tensors in zip(empty, *parts)))
+
+
+def hinted(found: Proposals, hints: Proposals, size: float) -> Proposals:
+    """Those of `found` that are smaller than `size` px, or the same face as one of `hints`."""
+    from torchvision.ops import box_iou
+
+    small = _areas(found.boxes).sqrt() < size
+    return found.take(small | (box_iou(found.boxes, hints.boxes) > SAME_FACE).any(dim=1))
+
+
 def merge(parts: Sequence[Proposals]) -> Proposals:
     """All parts, float64 on the CPU, as one: each face once, surest first."""
     from torchvision.ops import nms
 
-    empty = Proposals(torch.empty(0, 4).double(), torch.empty(0, 5, 2).double(), torch.empty(0).double())
-    found = Proposals(*(torch.cat(tensors) for tensors in zip(empty, *parts)))
+    found = together(parts)
     return found.take(nms(found.boxes, found.scores, SAME_FACE))
 
 

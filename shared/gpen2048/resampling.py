@@ -2,12 +2,11 @@
 
 Coordinates are pixels, x to the right, y down, pixel centres at integers.
 
-A warp runs in two steps: a separable pass makes a grid, and each output pixel is interpolated there. Where the output
-is coarser than the source, the pass is a low-pass Lanczos filter onto a grid twice as dense as the output: that
-prevents aliasing when a 2048 px crop is laid onto a 50 px face, and keeps the signal where a cubic B-spline is exact to
-a few per mille. Elsewhere the grid is the source's own pixels, from which the B-spline interpolates at least as well as
-Lanczos' kernel would. Where the source is enlarged much, as the crop of a small face is, a Lanczos grid eight times as
-dense costs next to nothing and is read linearly.
+A warp runs in two steps: a separable pass makes a grid, from which a cubic B-spline interpolates each output pixel.
+Where the output is coarser than the source, the pass is a low-pass Lanczos filter onto a grid twice as dense as the
+output: that prevents aliasing when a 2048 px crop is laid onto a 50 px face, and keeps the signal where a cubic
+B-spline is exact to a few per mille. Elsewhere the grid is the source's own pixels, from which the B-spline
+interpolates at least as well as Lanczos' kernel would.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .filtering import bands, filter_axes, reflect
-from .sampling import SPLINE_REACH, is_compiled, sample_linear, sample_spline, spline_coefficients
+from .filtering import bands, filter_axes
+from .pages import uninitialised
+from .sampling import SPLINE_REACH, UNLIMITED, Limits, Matrix, is_compiled, sample_spline, warp_by_spline
 
 GRID_DENSITY = 2.0  # samples of the intermediate grid per output pixel, where the output is coarser than the source
-LINEAR_DENSITY = 8.0  # the same where the output is at least so much denser than the source, and the grid read linearly
 # Low-pass cut-off when shrinking, in units of the output's Nyquist frequency: high enough to give a photo back
 # unblurred, low enough to leave nothing at twice that frequency (tests/unit/test_known_answers.py).
 PASS_BAND = 1.35
-STRIP = 512  # output rows warped at once where the grid, or what PyTorch keeps between two steps, takes much memory
+STRIP = 512  # output rows warped at once where the grid, or what PyTorch keeps between two steps, takes memory
 
 
 def lanczos_resize(image: Tensor, scale: float, size: tuple[int, int]) -> Tensor:
@@ -43,67 +42,62 @@ def lanczos_resize(image: Tensor, scale: float, size: tuple[int, int]) -> Tensor
     return filter_axes(image, columns, rows)
 
 
-def warp(source: Tensor, matrix: NDArray[np.float64], size: tuple[int, int]) -> Tensor:
+def warp(source: Tensor, matrix: Matrix, size: tuple[int, int], *, limits: Limits = UNLIMITED) -> Tensor:
     """The (C, *size) float32 image whose pixel p shows `source` (C, H, W) at `matrix` @ (p, 1), on `source`'s device.
 
-    `matrix` (2, 3) is a similarity from output to source pixels. Beyond its border the source is continued by
-    reflection, as FFHQ's alignment does it (NVlabs/ffhq-dataset, download_ffhq.py).
+    `matrix` (2, 3) is a similarity from output to source pixels. Values are kept within `limits`. Beyond its border the
+    source is continued by reflection, as FFHQ's alignment does it (NVlabs/ffhq-dataset, download_ffhq.py).
     """
-    pixel = _pixel(matrix)
-    rows = size[0] if pixel <= PASS_BAND and is_compiled(source) else STRIP
+    if in_tiles(source, matrix):
+        out = uninitialised((len(source), *size), source.device)
+        warp_by_spline(source, matrix, out, limits)
+        return out
     strips = [
-        _warp_strip(source, shift_origin(matrix, (0, top)), (min(rows, size[0] - top), size[1]), pixel)
-        for top in range(0, size[0], rows)
+        _warp_strip(source, shift_origin(matrix, (0, top)), (min(STRIP, size[0] - top), size[1]), limits)
+        for top in range(0, size[0], STRIP)
     ]
     return strips[0] if len(strips) == 1 else torch.cat(strips, dim=1)
 
 
-def _pixel(matrix: NDArray[np.float64]) -> float:
+def in_tiles(source: Tensor, matrix: Matrix) -> bool:
+    """Whether `warp` reads the source's own pixels tile by tile, so that a part of its output costs only a part."""
+    return _pixel(matrix) <= PASS_BAND and is_compiled(source)
+
+
+def _pixel(matrix: Matrix) -> float:
     """Source pixels per output pixel."""
     return math.sqrt(abs(np.linalg.det(matrix[:, :2])))
 
 
-def shift_origin(matrix: NDArray[np.float64], origin: tuple[int, int]) -> NDArray[np.float64]:
+def shift_origin(matrix: Matrix, origin: tuple[int, int]) -> Matrix:
     """`matrix` (2, 3) for inputs counted from `origin` (x, y)."""
     shifted = matrix.copy()
     shifted[:, 2] += matrix[:, :2] @ np.asarray(origin, np.float64)
     return shifted
 
 
-def _warp_strip(source: Tensor, matrix: NDArray[np.float64], size: tuple[int, int], pixel: float) -> Tensor:
-    linear = pixel * LINEAR_DENSITY <= 1
+def _warp_strip(source: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits) -> Tensor:
+    pixel = _pixel(matrix)
     shrunk = pixel > PASS_BAND
-    step = pixel / GRID_DENSITY if shrunk else 1 / LINEAR_DENSITY if linear else 1.0
-    stretch = pixel / PASS_BAND if shrunk else 1.0
+    step, stretch = (pixel / GRID_DENSITY, pixel / PASS_BAND) if shrunk else (1.0, 1.0)
     corners = matrix @ np.array([[0, size[1] - 1, 0, size[1] - 1], [0, 0, size[0] - 1, size[0] - 1], [1, 1, 1, 1]])
     # The spline reads one grid sample before and two after each position. Every strip's grid is part of one lattice.
     low = np.floor(corners.min(axis=1) / step - 1) * step
     counts = np.ceil((corners.max(axis=1) + 2 * step - low) / step).astype(np.int64) + 1
     if step == 1:
         low, counts = low - SPLINE_REACH, counts + 2 * SPLINE_REACH
-    grid = _own_grid(source, low, counts) if step == 1 else None
-    if grid is None:
-        grid = _lanczos_grid(source, low, counts, step, stretch, spline=not linear)
+    grid = _lanczos_grid(source, low, counts, step, stretch)
     to_grid = matrix / step
     to_grid[:, 2] -= low / step
-    return sample_linear(grid, to_grid, size) if linear else sample_spline(grid, to_grid, size)
-
-
-def _own_grid(source: Tensor, low: NDArray[np.float64], counts: NDArray[np.int64]) -> Tensor | None:
-    """B-spline coefficients for the pixels of `source` from `low` (x, y) on."""
-    columns, rows = (
-        reflect(np.arange(start, start + count, dtype=np.int64), length)
-        for length, start, count in zip(source.shape[:0:-1], low, counts)
-    )
-    return spline_coefficients(source, rows, columns)
+    return sample_spline(grid, to_grid, size, limits)
 
 
 def _lanczos_grid(
-    source: Tensor, low: NDArray[np.float64], counts: NDArray[np.int64], step: float, stretch: float, *, spline: bool
+    source: Tensor, low: NDArray[np.float64], counts: NDArray[np.int64], step: float, stretch: float
 ) -> Tensor:
-    """Samples of `source` every `step` pixels from `low` (x, y) on."""
+    """B-spline coefficients for `source`, low-passed, every `step` pixels from `low` (x, y) on."""
     columns, rows = (
-        bands(length, float(start), step, int(count), stretch, spline=spline, reflected=True)
+        bands(length, float(start), step, int(count), stretch, spline=True, reflected=True)
         for length, start, count in zip(source.shape[:0:-1], low, counts)
     )
     return filter_axes(source, columns, rows)

@@ -18,7 +18,7 @@ from .enlarging import Background, enlarge
 from .errors import WeightsNotFoundError
 from .faces import Face
 from .inference import Network
-from .judging import judge
+from .judging import judge, tracks
 from .likeness import likeness
 from .options import RestoreOptions
 from .parsing import FaceParser, Parsed, parse
@@ -99,13 +99,14 @@ class FaceRestorer:
         image, options, faces = request.image, request.options, request.faces
         if faces is None:
             request.tell(0, 0, "finding faces")
-            faces = self._find(image, options)
+            faces = self.find_faces(image, options)
         request.tell(0, 0, "preparing the picture")
         reports = judge(request, faces)
         scale = self._scale(reports, options) if request.scale is None else request.scale
         background = enlarge(image, scale, request.background)
-        restored = [report for report in reports if report.restored]
-        places = [self._place(number, report, background, scale, options) for number, report in enumerate(restored)]
+        named = [(report, track) for report, track in zip(reports, tracks(request, faces)) if report.restored]
+        size = (background.shape[1], background.shape[2])
+        places = [self._place(n, report, track, size, scale, options) for n, (report, track) in enumerate(named)]
         return Task(request, reports, places, Canvas(background, union([place.region for place in places])), scale)
 
     def _scale(self, reports: Sequence[FaceReport], options: RestoreOptions) -> float:
@@ -114,7 +115,8 @@ class FaceRestorer:
         densities = [density(self._to_crop(report, options)) for report in reports if report.restored]
         return min(options.max_scale, max([1.0, *densities]))
 
-    def _find(self, image: Tensor, options: RestoreOptions) -> list[Face]:
+    def find_faces(self, image: Tensor, options: RestoreOptions) -> list[Face]:
+        """What the detector finds in `image` (3, H, W) that the options may want restored."""
         if self.detector is None:
             raise WeightsNotFoundError("no face detector was given and no faces; wanted one of the two")
         if options.min_face <= SMALLEST:
@@ -122,20 +124,26 @@ class FaceRestorer:
         return self.detector(image, options.threshold, smallest=float(options.min_face))
 
     def _place(
-        self, number: int, report: FaceReport, background: Tensor, scale: float, options: RestoreOptions
+        self,
+        number: int,
+        report: FaceReport,
+        track: object | None,
+        size: tuple[int, int],
+        scale: float,
+        options: RestoreOptions,
     ) -> Place:
         to_crop = self._to_crop(report, options)
         to_canvas = enlarged(to_crop, scale)
-        size = (background.shape[1], background.shape[2])
         region = crop_region(to_canvas, self.network.config.size, size)
-        return Place(number, to_crop, to_canvas, region, report.strength)
+        return Place(number, to_crop, to_canvas, region, report.strength, track)
 
     def _to_crop(self, face: FaceReport, options: RestoreOptions) -> Matrix:
         return crop_transform(face.landmarks, self.network.config.size, options.template)
 
     def _restore(self, group: Sequence[tuple[Task, Place]]) -> None:
         """The faces of `group`, at most `batch`, from their pictures onto their canvases."""
-        before = torch.stack([self._straighten(task, place) for task, place in group])
+        crops = [self._straighten(task, place) for task, place in group]
+        before = crops[0][None] if len(crops) == 1 else torch.stack(crops)
 
         def on_stage() -> None:
             for task, place in group:
@@ -144,20 +152,20 @@ class FaceRestorer:
         after = self._restore_crops(before, on_stage)
         note = getattr(self.network, "last_note", None) or ""
         for (task, place), old, new in zip(group, before, after):
-            parsed = parse(self.parser, old, new, task.options)
+            parsed = task.steadied(place, parse(self.parser, old, new, task.options))
             new = likeness(old, new, density(place.to_crop), parsed, task.options)
             self._lay_back(task, place, new, parsed)
             task.keep(old, new, note)
 
     def _straighten(self, task: Task, place: Place) -> Tensor:
         task.tell(place, "straightening")
-        return crop_face(task.image, place.to_crop, self.network.config.size).clamp_(0, 1)
+        return crop_face(task.image, place.to_crop, self.network.config.size)
 
     def _restore_crops(self, before: Tensor, on_stage: Callable[[], None]) -> Tensor:
         """(N, 3, S, S) in [0, 1] to the same."""
         on_stage()
-        result = self.network(before * 2 - 1, on_stage=on_stage)
-        return (result.float() / 2 + 0.5).clamp_(0, 1)
+        result = self.network((before * 2).sub_(1), on_stage=on_stage)
+        return (result.float() / 2).add_(0.5).clamp_(0, 1)
 
     def _lay_back(self, task: Task, place: Place, crop: Tensor, parsed: Parsed | None) -> None:
         task.tell(place, "laying back")

@@ -15,66 +15,73 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .numba_passes import in_rows
+from .pages import uninitialised, zeros
 
 logger = logging.getLogger(__name__)
 SPLINE_POLE = math.sqrt(3) - 2  # of the cubic B-spline's inverse filter (Unser, "Splines: a perfect fit", 1999)
+PIXEL = 4  # channels that compiled loops have room for
+TAPS = 4  # of a cubic B-spline, along an axis
+TILE = (128, 128)  # rows and columns of the output, whose coefficients fit into the cache
 SPLINE_REACH = 12  # samples: |pole|^12 < 2e-7
 Matrix = NDArray[np.float64]
 Index = NDArray[np.int64]
 Kernel = Callable[..., None]
+Limits = tuple[float, float]
+UNLIMITED: Limits = (-math.inf, math.inf)
 
 
-def sample_linear(grid: Tensor, matrix: Matrix, size: tuple[int, int]) -> Tensor:
-    """`grid` (C, H, W) float32 read linearly at `matrix` @ (p, 1) of each output pixel p: (C, *size)."""
-    kernels = compiled_kernels() if _suits(grid, 2) else None
-    if kernels is not None:
-        return _by_kernel(kernels.read_linear, grid, matrix, size)
-    x, y = _positions(matrix, size, grid.device)
-    return _read(grid, x * _unit(grid.shape[2]) - 1, y * _unit(grid.shape[1]) - 1)
-
-
-def sample_spline(grid: Tensor, matrix: Matrix, size: tuple[int, int]) -> Tensor:
+def sample_spline(grid: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits = UNLIMITED) -> Tensor:
     """Cubic B-spline of the coefficients `grid` (C, H, W) float32 at `matrix` @ (p, 1) of each pixel p: (C, *size).
 
     A position needs one sample of the grid before it and two behind.
     """
-    kernels = compiled_kernels() if _suits(grid, 4) else None
+    kernels = _kernels_for(grid, TAPS)
     if kernels is not None:
-        return _by_kernel(kernels.read_spline, grid, matrix, size)
-    return _spline_by_reads(grid, matrix, size)
+        return _by_kernel(kernels.read_rows, grid, matrix, size, limits)
+    return _spline_by_reads(grid, matrix, size).clamp_(*limits)
 
 
-def spline_coefficients(image: Tensor, rows: Index, columns: Index) -> Tensor | None:
-    """The B-spline's coefficients (C, h, w) for the samples of `image` (C, H, W) at `rows` (h,) and `columns` (w,).
+def warp_by_spline(image: Tensor, matrix: Matrix, out: Tensor, limits: Limits) -> None:
+    """Fills `out` (C, h, w) from the cubic B-spline through the pixels of `image` (C, H, W), which `is_compiled`.
 
-    Those within SPLINE_REACH of the ends are not exact. None where no compiled loop does it.
+    It is continued by reflection, read at `matrix` @ (p, 1) of each pixel p of `out`, and kept within `limits`.
     """
-    kernels = compiled_kernels() if _suits(image, 1) else None
-    if kernels is None:
-        return None
-    grid = image.new_empty((len(rows), len(columns), image.shape[0]))
-    pixels = image.permute(1, 2, 0).numpy()
-    in_rows(len(rows), kernels.prefilter_rows, pixels, rows, columns, grid.numpy())
-    lines = grid.flatten(1)
-    in_rows(lines.shape[1], kernels.prefilter_columns, lines.numpy())
-    return grid.permute(2, 0, 1)
+    kernels = compiled_kernels()
+    assert kernels is not None
+    tiles = math.prod(-(-side // length) for side, length in zip(out.shape[1:], TILE))
+    in_rows(
+        tiles,
+        kernels.warp_tiles,
+        image.detach().numpy(),
+        np.ascontiguousarray(matrix),
+        _floats(limits),
+        TILE,
+        out.numpy(),
+    )
 
 
 def is_compiled(image: Tensor) -> bool:
-    """Whether compiled loops read grids made from `image`."""
-    return _suits(image, 1) and compiled_kernels() is not None
+    """Whether compiled loops read `image` (C, H, W)."""
+    return _kernels_for(image, 1) is not None
 
 
-def _suits(grid: Tensor, taps: int) -> bool:
-    return grid.device.type == "cpu" and grid.dtype == torch.float32 and min(grid.shape[1:]) >= taps
+def _kernels_for(grid: Tensor, taps: int) -> ModuleType | None:
+    suits = grid.device.type == "cpu" and grid.dtype == torch.float32 and min(grid.shape[1:]) >= taps
+    return compiled_kernels() if suits and len(grid) <= PIXEL else None
 
 
-def _by_kernel(kernel: Kernel, grid: Tensor, matrix: Matrix, size: tuple[int, int]) -> Tensor:
-    out = grid.new_empty((grid.shape[0], *size))
-    pixels: NDArray[np.float32] = grid.permute(1, 2, 0).contiguous().numpy()
-    shape = (grid.shape[1], grid.shape[2], grid.shape[0])
-    in_rows(size[0], kernel, pixels.ravel(), shape, np.ascontiguousarray(matrix), out.numpy())
+def _by_kernel(kernel: Kernel, grid: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits) -> Tensor:
+    channels, height, width = grid.shape
+    out = uninitialised((channels, *size), grid.device)
+    pixels = zeros((height, width, PIXEL), grid.device)
+    pixels[:, :, :channels] = grid.permute(1, 2, 0)
+    flat = pixels.view(-1).numpy()
+    in_rows(size[0], kernel, flat, (height, width), np.ascontiguousarray(matrix), _floats(limits), out.numpy())
     return out
+
+
+def _floats(limits: Limits) -> tuple[np.float32, np.float32]:
+    return np.float32(limits[0]), np.float32(limits[1])
 
 
 @cache
@@ -83,25 +90,21 @@ def compiled_kernels() -> ModuleType | None:
     try:
         from . import sampling_kernels as kernels
 
-        _prove(kernels.read_linear, kernels.read_spline)
+        _prove(kernels.read_rows)
         return kernels
     except Exception as error:  # whatever a compiler raises, PyTorch can do the work
         logger.info("GPEN resamples by plain PyTorch: %s: %s", type(error).__name__, error)
         return None
 
 
-def _prove(linear: Kernel, spline: Kernel) -> None:
-    """Compiles the kernels by using them once; raises ArithmeticError if they differ from PyTorch's reads."""
+def _prove(kernel: Kernel) -> None:
+    """Compiles the kernel by using it once; raises ArithmeticError if it differs from PyTorch's reads."""
     grid = torch.sin(torch.arange(3 * 9 * 10, dtype=torch.float32) * 0.7).view(3, 9, 10)
     matrix, size = np.array([[0.7, 0.3, 1.2], [-0.3, 0.7, 3.1]]), (6, 7)
-    x, y = _positions(matrix, size, grid.device)
-    for kernel, wanted in (
-        (linear, _read(grid, x * _unit(10) - 1, y * _unit(9) - 1)),
-        (spline, _spline_by_reads(grid, matrix, size)),
-    ):
-        error = float((_by_kernel(kernel, grid, matrix, size) - wanted).abs().max())
-        if not error < 1e-4:
-            raise ArithmeticError(f"{kernel} differs from PyTorch's by {error:.3g}")
+    found = _by_kernel(kernel, grid, matrix, size, UNLIMITED)
+    error = float((found - _spline_by_reads(grid, matrix, size)).abs().max())
+    if not error < 1e-4:
+        raise ArithmeticError(f"compiled reads differ from PyTorch's by {error:.3g}")
 
 
 def _positions(matrix: Matrix, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:

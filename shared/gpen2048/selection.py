@@ -19,13 +19,15 @@ from .pose import NO_LIMIT, turn
 class Choice:
     """What one face gets: a `share` of the strength asked for (above 1: more than that), or the `reason` why nothing.
 
-    A `note` tells why it is neither 0 nor 1, and `detail` what was measured for it (sharpness.detail_size).
+    A `note` tells why it is neither 0 nor 1, and `detail` what was measured for it (sharpness.detail_size). `track` is
+    the same for one face in all frames of a film.
     """
 
     share: float = 1.0
     reason: str = ""
     note: str = ""
     detail: float | None = None
+    track: object | None = None
 
 
 def ordered(faces: Sequence[Face], order: str) -> list[int]:

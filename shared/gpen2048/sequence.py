@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 
 import torch
 from torch import Tensor
 
-from . import tracks
+from . import steady_masks, tracks
 from .enlarging import Background
-from .errors import InvalidOptionError, WeightsNotFoundError
+from .errors import InvalidOptionError
 from .faces import Face
 from .options import RestoreOptions
 from .restoration import Restoration
 from .restorer import FaceRestorer
 from .selection import Choice
+from .steady_masks import SteadyMasks
 from .task import Progress, Request
 from .tracks import Tracker
 
-CONTEXT_BEFORE = tracks.FRAMES_BEFORE  # frames that a piece of a film needs before its own, to come out as in the whole
-CONTEXT_AFTER = tracks.FRAMES_AFTER  # and after its own
+# Frames that a piece of a film needs before its own, to come out as in the whole, and after its own.
+CONTEXT_BEFORE = tracks.FRAMES_BEFORE + steady_masks.LEAD
+CONTEXT_AFTER = tracks.FRAMES_AFTER
 UNSURE = 0.5  # of the threshold: such faces count where surer sightings before or after confirm them
 LOWEST_THRESHOLD = 0.02  # as of the option
+NEARLY = 0.75  # of the smallest size: such faces are looked for too, lest one at the border be seen in some frames only
 
 
 def restore_sequence(
@@ -42,7 +47,8 @@ def restore_sequence(
     """The Restorations of `frames` (3, H, W), float32 RGB in [0, 1], in order, made as they are asked for.
 
     Each is as FaceRestorer's, but faces are followed: the detector's jitter is smoothed away, misses are bridged, faces
-    that come and go are faded, all within a scene. CONTEXT_AFTER frames are held in memory, however long the film is.
+    that come and go are faded, parsed masks steadied, all within a scene. CONTEXT_AFTER frames are held in memory,
+    however long the film is.
 
     `faces` are those of each frame, instead of the detector's; unless the options give another order, they are numbered
     from left to right. Only faces whose middle lies in `region` (h, w) in [0, 1] are restored. All results have
@@ -60,11 +66,17 @@ def restore_sequence(
     clock = _Clock(on_progress, before, max(0, length - before - after))
     found = _found(frames, restorer, options, faces, clock)
     tracker = Tracker(options, region)
-    return restorer.each(
-        Request(plan.image, options, plan.faces, plan.scale, background, clock.at(number), plan.choices)
+    lead = min(before, steady_masks.LEAD) if options.needs_parser else 0  # restored for the sake of their masks
+    masks = SteadyMasks()
+    results = restorer.each(
+        Request(
+            plan.image, options, plan.faces, plan.scale, background, clock.at(number), plan.choices,
+            steadied=partial(masks.steadied, number),
+        )
         for number, plan in enumerate(_planned(found, tracker, restorer, options, scale, after))
-        if number >= before
-    )
+        if number >= before - lead
+    )  # fmt: skip
+    return islice(results, lead, None)
 
 
 @dataclass(frozen=True)
@@ -117,9 +129,8 @@ def _found(
 
 
 def _find(frame: Tensor, restorer: FaceRestorer, options: RestoreOptions) -> list[Face]:
-    if restorer.detector is None:
-        raise WeightsNotFoundError("no face detector was given and no faces; wanted one of the two")
-    return restorer.detector(frame, max(LOWEST_THRESHOLD, UNSURE * options.threshold))
+    threshold = max(LOWEST_THRESHOLD, UNSURE * options.threshold)
+    return restorer.find_faces(frame, replace(options, threshold=threshold, min_face=int(NEARLY * options.min_face)))
 
 
 def _planned(

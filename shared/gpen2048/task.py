@@ -13,10 +13,12 @@ from .compositing import Canvas, Region
 from .enlarging import Background
 from .faces import Face
 from .options import RestoreOptions
+from .parsing import Parsed
 from .restoration import FaceReport, Restoration
 from .selection import Choice
 
 Progress = Callable[[int, int, str], None]
+Steadied = Callable[[object, Parsed], Parsed]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Request:
     on_progress: Progress | None = None
     choices: Sequence[Choice] | None = None  # one for each of `faces`, made by whoever knows more than one picture
     region: Tensor | None = None
+    steadied: Steadied | None = None  # of a film: what to make of the masks of a face, by its track
 
     def __post_init__(self) -> None:
         image = self.image
@@ -52,7 +55,7 @@ class Request:
 class Place:
     """Where the crop of a picture's face `number` (of those restored) lies: in the photo, and on the canvas.
 
-    `strength` is how much of the restored face is shown there.
+    `strength` is how much of the restored face is shown there, `track` what it is called along a film.
     """
 
     number: int
@@ -60,6 +63,7 @@ class Place:
     to_canvas: Matrix
     region: Region
     strength: float
+    track: object | None
 
 
 @dataclass
@@ -90,6 +94,11 @@ class Task:
         """Tells of one stage of one face."""
         total = len(self.places)
         self.request.tell(place.number, total, f"face {place.number + 1} of {total}: {what}")
+
+    def steadied(self, place: Place, parsed: Parsed | None) -> Parsed | None:
+        """The masks of a face as those of the frames before leave them."""
+        steadied = self.request.steadied
+        return parsed if parsed is None or steadied is None else steadied(place.track, parsed)
 
     def keep(self, before: Tensor, after: Tensor, note: str) -> None:
         """Marks the next face as done. Its crops (3, S, S) are kept on the CPU, up to `max_crops`."""

@@ -26,7 +26,8 @@ MEMORY = MOST_MISSED + 2  # frames before a link's end that it depends on: the l
 class Sighting:
     """A face seen in frame `frame`, linked to where it was seen before and after.
 
-    `choice` is what the options give it, were it for this frame alone; None for one the detector is unsure of.
+    `choice` is what the options give it, were it for this frame alone; None for one the detector is unsure of. `track`
+    is the same object for all that are linked.
     """
 
     frame: int
@@ -34,6 +35,7 @@ class Sighting:
     choice: Choice | None = Choice()
     before: Sighting | None = field(default=None, repr=False)
     after: Sighting | None = field(default=None, repr=False)
+    track: object = field(default_factory=object, repr=False)
 
     def chain(self, frame: int, reach: int) -> list[Sighting]:
         """The sightings of this face at most `reach` frames before and after `frame`, in order of time."""
@@ -58,7 +60,7 @@ def link(frames: Sequence[Sequence[Sighting]]) -> None:
         ends = [s for s in frames[-1 - gap] if s.after is None]
         starts = [s for s in newest if s.before is None]
         for end, start in _pairs(ends, starts):  # linked before the next pair is looked for
-            end.after, start.before = start, end
+            end.after, start.before, start.track = start, end, end.track
 
 
 def _pairs(ends: Sequence[Sighting], starts: Sequence[Sighting]) -> Iterator[tuple[Sighting, Sighting]]:

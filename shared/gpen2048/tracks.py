@@ -104,7 +104,7 @@ class Tracker:
         share = _wanted(chain, number) * _sure(chain, number) * self._faded(chain, number)
         nearest = [s.choice for s in sorted(chain, key=lambda s: abs(s.frame - number)) if s.choice] or [Choice()]
         if share >= LEAST_SHARE:
-            return _smoothed(chain, number), replace(nearest[0], share=share, reason="")
+            return _smoothed(chain, number), replace(nearest[0], share=share, reason="", track=sighting.track)
         reason = next((choice.reason for choice in nearest if choice.reason), "seen too briefly")
         return _smoothed(chain, number), replace(nearest[0], share=0.0, reason=reason)
 

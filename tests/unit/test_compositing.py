@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
+from gpen2048 import compositing, sampling
 from gpen2048.alignment import crop_transform, face_template
 from gpen2048.compositing import INSET, Canvas, Region, box_mask, crop_region, union
+from torch import Tensor
 
 CPU = torch.device("cpu")
 AS_IT_IS = np.array([[1.0, 0, 0], [0, 1, 0]])  # a crop that is the image's upper left corner, pixel for pixel
@@ -109,3 +112,31 @@ def test_a_face_beyond_the_image_changes_nothing() -> None:
     canvas = Canvas(background, union([region]))
     canvas.lay(torch.zeros(3, 64, 64), to_crop, box_mask(to_crop, 64, region, 0.1, CPU), region, 1.0)
     assert torch.equal(canvas.finish()[0], background)
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_the_compiled_canvas_is_the_plain_one(interleaved: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two turned faces that overlap, one of them cut by the border, on rows of several strips."""
+    image = torch.rand(3, 300, 400, generator=torch.Generator().manual_seed(5))
+    if interleaved:
+        image = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    crops = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(6))
+    transforms = [np.array([[1.1, 0.3, -90], [-0.3, 1.1, -20]]), np.array([[0.9, -0.1, -150.4], [0.1, 0.9, 30.2]])]
+    regions = [crop_region(to_crop, 256, (300, 400)) for to_crop in transforms]
+
+    def composed() -> tuple[Tensor, Tensor]:
+        canvas = Canvas(image, union(regions))
+        for crop, to_crop, region, strength in zip(crops, transforms, regions, (1.0, 0.6)):
+            canvas.lay(crop, to_crop, box_mask(to_crop, 256, region, 0.1, CPU), region, strength)
+        return canvas.finish()
+
+    assert compositing.compiled_kernels() is not None  # facexlib brings numba
+    compiled = composed()
+    for module in (compositing, sampling):
+        monkeypatch.setattr(module, "compiled_kernels", lambda: None)
+    plain = composed()
+    untouched = plain[1] == 0
+    assert 0.2 < untouched.float().mean() < 0.9
+    assert (compiled[0] - plain[0]).abs().max() < 2e-4 and (compiled[1] - plain[1]).abs().max() < 2e-5
+    assert torch.equal(compiled[0][:, untouched], image[:, untouched])
+    assert compiled[0].stride() == image.stride()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from gpen2048.faces import Face
 from gpen2048.halving import Halvings
-from gpen2048.proposals import Proposals, drop_fragments, merge, vote
+from gpen2048.proposals import Proposals, drop_fragments, hinted, merge, vote
 from gpen2048.windows import OVERLAP, SMALL_OVERLAP, SMALL_TILE, TILE, Window, close_up, scales, tiles
 
 
@@ -170,3 +170,11 @@ def test_a_close_up_within_the_image_is_centred_on_the_face() -> None:
     window = close_up((100, 200, 163, 263), 126, 1000, 1000)
     assert (window.x0, window.y0, window.x1, window.y1) == (69, 169, 195, 295)
     assert window.scale == pytest.approx(2)
+
+
+def test_a_large_face_without_a_hint_is_none() -> None:
+    found = proposals((0, 0, 50, 50), (100, 0, 150, 50), (200, 0, 230, 30))
+    hints = proposals((3, 2, 55, 51), (130, 0, 180, 50), scores=(0.03, 0.03))
+    assert hinted(found, hints, 40).boxes[:, 0].tolist() == [0, 200]
+    assert hinted(found, proposals(), 40).boxes[:, 0].tolist() == [200]
+    assert len(hinted(proposals(), hints, 40).scores) == 0

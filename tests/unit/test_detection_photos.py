@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from gpen2048.detection import FaceDetector, load_detector
 from gpen2048.faces import Face
+from gpen2048.resampling import lanczos_resize
 from gpen2048.retinaface import anchor_boxes, decode_boxes, decode_landmarks, network_input
 from numpy.typing import NDArray
 from torch import Tensor
@@ -110,6 +111,14 @@ def test_group_photo_with_faces_of_20_px(detector: FaceDetector) -> None:
     image = pixels(solvay())
     small = resized(image, round(568 * scale), round(1328 * scale))
     check_group(detector(small), small.shape[2] / 1328)
+
+
+@pytest.mark.parametrize("grain", [3, 4])
+def test_group_photo_enlarged_with_grain(detector: FaceDetector, grain: int) -> None:
+    """Enlarged grain looks like a face to RetinaFace in close-ups, but not at half the size."""
+    large = lanczos_resize(pixels(solvay()), 2, (1136, 2656)).clamp(0, 1)
+    noise = torch.randn(large.shape, generator=torch.Generator().manual_seed(120 + grain))
+    check_group(detector((large + grain / 255 * noise).clamp(0, 1)), 2)
 
 
 def test_group_photo_in_a_canvas_of_16000_px(detector: FaceDetector) -> None:

@@ -15,7 +15,7 @@ from gpen2048.cli.comparing import SHOWN
 from gpen2048.faces import Face
 from gpen2048.images import read_image
 from gpen2048.option_sheet import DIM, OptionSheet, Row
-from gpen2048.sheets import GAP, MARGIN, SHEET_WIDTH, column_width
+from gpen2048.sheets import GAP, MARGIN, SHEET_WIDTH, column_width, space
 from PIL import Image
 from torch import Tensor
 
@@ -67,6 +67,29 @@ def test_each_row_adds_to_the_height(painting: FaceRestorer, group_photo: Tensor
     one, two = (sheet_of(painting, group_photo, group_faces, *[row] * count) for count in (1, 2))
     assert two.shape[1] - one.shape[1] == one.shape[1] - MARGIN
     assert torch.equal(one, two[:, : one.shape[1]])
+
+
+def test_a_fading_choice_says_how_much_its_faces_get(painting: FaceRestorer, group_faces: list[Face]) -> None:
+    white = torch.ones(3, 568, 1328)
+    texts: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gpen2048.option_sheet.text_row", lambda labels, *_: texts.extend(labels) or space(9))
+        sheet_of(painting, white, group_faces, Row("fade_until", (0, 64)), Row("min_face", (0, 500)), min_face=16)
+    assert texts[0] == "fade_until 0: 29 chosen" and texts[2:] == ["min_face 0: 29 chosen", "min_face 500: 0 chosen"]
+    strength = float(texts[1].removeprefix("fade_until 64: 29 chosen, mean strength "))
+    assert 0.3 < strength < 0.9  # faces of 33 to 53 px
+
+
+def test_a_template_shows_where_its_mask_ends(painting: FaceRestorer, portrait_face: Face) -> None:
+    black = torch.zeros(3, 300, 400)
+    sheet = sheet_of(painting, black, [portrait_face], Row("template", ("gpen", "ffhq")))
+    areas = []
+    for column in (1, 2):
+        picture = cell(sheet, column, 3)
+        marked = (picture[0] - picture[2]).cpu().numpy() > 0.5  # the line is yellow, all else grey
+        columns = np.flatnonzero(marked.any(axis=0))
+        areas.append(columns[-1] - columns[0])
+    assert 0.6 < areas[1] / areas[0] < 0.95
 
 
 def test_who_is_skipped_is_said(painting: FaceRestorer, portrait_face: Face) -> None:

@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from gpen2048.resampling import lanczos_resize, reflect, warp
+from gpen2048 import sampling
+from gpen2048.filtering import reflect
+from gpen2048.resampling import in_tiles, lanczos_resize, shift_origin, warp
 from PIL import Image
 from torch import Tensor
 
@@ -70,6 +72,48 @@ def test_strips_do_not_show() -> None:
     whole = warp(source, matrix, (1100, 300))
     part = warp(source, matrix @ np.array([[1, 0, 0], [0, 1, 500], [0, 0, 1]]), (30, 300))
     assert (whole[:, 500:530] - part).abs().max() < 2e-4
+
+
+@pytest.mark.parametrize("degrees", [0, 7, 45, 133])
+@pytest.mark.parametrize("scale", [0.04, 0.2, 0.8, 1.3])
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_the_compiled_tiles_are_the_plain_warp(
+    degrees: float, scale: float, interleaved: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several tiles, the last ones cut, and a border in some."""
+    source = torch.rand(3, 200, 180, generator=torch.Generator().manual_seed(3))
+    if interleaved:
+        source = source.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    matrix = _rotation(math.radians(degrees), scale, (60, 40))
+    assert in_tiles(source, matrix)
+    tiles = warp(source, matrix, (150, 270), limits=(0.1, 0.9))
+    monkeypatch.setattr(sampling, "compiled_kernels", lambda: None)
+    assert not in_tiles(source, matrix)
+    plain = warp(source, matrix, (150, 270), limits=(0.1, 0.9))
+    assert (tiles - plain).abs().max() < 2e-4  # grid_sample places a pixel within 1e-4 of one
+    assert tiles.min() >= np.float32(0.1) and tiles.max() <= np.float32(0.9)
+
+
+def test_a_part_of_a_tiled_warp_is_that_part_of_the_whole() -> None:
+    source = torch.rand(3, 300, 300, generator=torch.Generator().manual_seed(4))
+    matrix = _rotation(0.2, 0.9, (20, 10))
+    whole = warp(source, matrix, (260, 240))
+    part = warp(source, shift_origin(matrix, (50, 128)), (128, 190))
+    assert (whole[:, 128:256, 50:] - part).abs().max() < 5e-6
+
+
+def test_a_picture_that_wants_gradients_is_read_all_the_same() -> None:
+    source = torch.rand(3, 40, 40)
+    matrix = _rotation(0.2, 0.9, (5, 5))
+    with torch.no_grad():
+        assert torch.equal(warp(source.clone().requires_grad_(), matrix, (20, 20)), warp(source, matrix, (20, 20)))
+
+
+def test_not_a_number_stays_near_its_place() -> None:
+    source = torch.full((3, 300, 300), 0.5)
+    source[:, 20, 20] = math.nan
+    shown = warp(source, np.array([[1.0, 0, 0], [0, 1, 0]]), (300, 300), limits=(0, 1))
+    assert shown[:, 20, 20].isnan().all() and torch.allclose(shown[:, 160:, 160:], torch.tensor(0.5))
 
 
 def test_the_border_is_continued_by_reflection() -> None:

@@ -37,6 +37,7 @@ FACES = [_face(0, 0, 20), _face(130, 80, 40), _face(200, 50, 60), _face(20, 150,
         ({"select": [0, 3]}, [0]),
         ({"select": "9"}, []),
         ({"max_faces": 2}, [1, 2]),
+        ({"max_faces": 2, "order": "left-right"}, [1, 2]),  # the order numbers faces; the largest are kept by any
         ({"select": "largest", "min_face": 100}, []),
     ],
 )

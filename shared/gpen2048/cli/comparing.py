@@ -33,6 +33,7 @@ SHOWN = (
     "min_face=16/40/44",
     "fade_until=0/48/64",
     "max_turn=90/25/10",
+    "min_score=0/0.998/0.999",
 )
 
 

@@ -66,7 +66,7 @@ class TimedRestorer(FaceRestorer):
         self.device = image.device
         self.seconds["detection"] = Seconds()
         with torch.no_grad():
-            return self._find(image, options)
+            return self.find_faces(image, options)
 
     @contextmanager
     def _stage(self, name: str) -> Generator[None]:
@@ -74,9 +74,9 @@ class TimedRestorer(FaceRestorer):
         yield
         self.seconds[name] += now(self.device) - start
 
-    def _find(self, image: Tensor, options: RestoreOptions) -> list[Face]:
+    def find_faces(self, image: Tensor, options: RestoreOptions) -> list[Face]:
         with self._stage("detection"):
-            return super()._find(image, options)
+            return super().find_faces(image, options)
 
     def _straighten(self, task: Task, place: Place) -> Tensor:
         with self._stage("crops"):
