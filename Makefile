@@ -58,7 +58,9 @@ benchmark-page: .venv/ready
 	.venv/bin/python benchmarks/page.py
 
 benchmark-scale: .venv/ready-ray
-	.venv/bin/python benchmarks/scale.py
+	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[film,benchmark]"
+	.venv/bin/python benchmarks/scale.py $(if $(DETECTOR),--detector $(DETECTOR))
+	$(MAKE) benchmark-page
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv

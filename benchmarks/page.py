@@ -9,30 +9,26 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import timing
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
+from scale_page import scale
+from sections import PLOTS, Table, pyplot, section, table
 
 PAGE = Path(__file__).parent / "README.md"
-PLOTS = timing.RESULTS / "plots"
 HEAD = """# Benchmarks
 
 Made by `make benchmark-page` from the JSON files in `results/`, which `make benchmark` measures; do not edit. Ratios
 are medians over neighbouring runs of the contenders, each in its turn; "processor" is the time of all threads together.
 """
-Table = list[list[str]]
 
 
 def main() -> None:
     """Writes the page; a kind without results is left out."""
     PLOTS.mkdir(parents=True, exist_ok=True)
     parts = [HEAD]
-    for kind, section in (("network", _network), ("pipeline", _pipeline), ("growth", _growth)):
+    for kind, written in (("network", _network), ("pipeline", _pipeline), ("growth", _growth), ("scale", scale)):
         for path in _newest(kind):
             result = json.loads(path.read_text())
-            parts.append(section(result, path.stem) + _origin(result["machine"], path))
+            parts.append(written(result, path.stem) + _origin(result["machine"], path))
     PAGE.write_text("\n".join(parts))
     print(f"written to {PAGE}")
 
@@ -58,7 +54,7 @@ def _network(result: dict[str, Any], name: str) -> str:
     axes.invert_yaxis()
     axes.set_xlabel("times as fast, on the clock")
     head = ["px", "faces", "precision", "against", "s", "processor s", "times as fast", "processor", "peak MB"]
-    return _section("The network", figure, name, _table(head, rows))
+    return section("The network", figure, name, table(head, rows))
 
 
 def _network_row(run: dict[str, Any], baseline: str, contender: str, row: dict[str, Any]) -> list[str]:
@@ -91,7 +87,7 @@ def _pipeline(result: dict[str, Any], name: str) -> str:
     text = f"The network itself takes {network['wall']:.2f} s a face at {network['size']} px "
     text += f"(processor {network['processor']:.2f} s). In its place stood one that returns its input.\n\n"
     head = ["picture", "faces", "who", "stage", "s", "processor s"]
-    return _section("Everything around it", figure, name, text + _table(head, rows))
+    return section("Everything around it", figure, name, text + table(head, rows))
 
 
 def _share(result: dict[str, Any], picture: str, stage: str) -> float:
@@ -122,22 +118,11 @@ def _growth(result: dict[str, Any], name: str) -> str:
             f"- {key}: time grows with exponent {value['exponent']:.2f} (detection {value['detection_exponent']:.2f})"
             + ("." if room is None else f", memory by {room:.0f} bytes a pixel.")
         )
-    return _section("How it grows", figure, name, "\n".join(lines) + "\n")
+    return section("How it grows", figure, name, "\n".join(lines) + "\n")
 
 
 def _both(seconds: dict[str, float]) -> list[str]:
     return [f"{seconds['wall']:.3f}", f"{seconds['processor']:.3f}"]
-
-
-def _section(title: str, figure: Any, name: str, text: str) -> str:
-    figure.savefig(PLOTS / f"{name}.png", dpi=100, bbox_inches="tight")
-    pyplot.close(figure)
-    return f"## {title}\n\n![{title}](results/plots/{name}.png)\n\n{text}"
-
-
-def _table(head: list[str], rows: Table) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _origin(machine: dict[str, Any], path: Path) -> str:

@@ -25,9 +25,11 @@ SOURCES = (
 def compiled(function: Callable[..., Any]) -> Any:
     """Compiled on first call; cached where a folder can be written, in the sources' own or the user's.
 
+    Every function is inlined where another one calls it. A call may else lead to the function compiled by itself or to
+    its copy in the caller's cache, which differ in the last bit: the first run would not give what later ones do.
     numba finds a cache by the function's qualified name, so that name bears the mark of what the cache depends on.
     """
-    options = {"nogil": True, "fastmath": SAFE_MATH, "error_model": "numpy"}
+    options = {"nogil": True, "forceinline": True, "fastmath": SAFE_MATH, "error_model": "numpy"}
     name = function.__qualname__
     function.__qualname__ = f"{name}_{_mark()}"
     try:
@@ -40,12 +42,12 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 @cache
 def _mark() -> str:
-    """Of the package's name and of all sources.
+    """Of the package's name, of all sources and of this one.
 
     A cache refers to modules by name, and a host has its own name for the package (ComfyUI's is the folder's path).
     numba itself looks for changes in the function's file only, not in those that it takes other functions from.
     """
-    digest = hashlib.sha256(__name__.encode())
+    digest = hashlib.sha256(__name__.encode() + Path(__file__).read_bytes())
     for path in sorted(path for pattern in SOURCES for path in Path(__file__).parent.glob(pattern)):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

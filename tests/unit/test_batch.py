@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gpen2048.batch.engine_ray import Places, places
 from gpen2048.batch.pictures import Original
+from gpen2048.batch.places import Places, places
 from gpen2048.batch.restoring import PictureRestorer
 from gpen2048.batch.seats import spread
 from gpen2048.batch.stage import Door, NetworkStage, StoppedError
@@ -81,6 +81,25 @@ def test_a_batch_gives_the_same_files_as_restore(run: Any, folder: Path, tmp_pat
     assert np.abs(np.asarray(tile.resize(first.size), int) - np.asarray(first, int)).max() > 20  # it did restore
 
 
+def test_a_region_is_that_of_restore_and_another_one_does_all_again(run: Any, folder: Path, tmp_path: Path) -> None:
+    """The left half of every picture, in which some faces lie and others do not."""
+    region, everywhere = tmp_path / "region.png", tmp_path / "everywhere.png"
+    Image.fromarray(np.repeat([[255, 0]], 2, axis=0).astype(np.uint8)).save(region)
+    Image.new("L", (1, 1), 255).save(everywhere)
+    assert "2 done" in run("batch", folder / "0", tmp_path / "batch", "--region", region)[1]
+    run("restore", folder / "0", "-o", tmp_path / "restore", "--region", region)
+    run("restore", folder / "0", "-o", tmp_path / "whole")
+    assert files(tmp_path / "batch") == files(tmp_path / "restore") != files(tmp_path / "whole")
+    records = [json.loads(line) for line in (tmp_path / "batch" / "manifest.jsonl").read_text().splitlines()]
+    found, restored = (sum(r.get(name, 0) for r in records) for name in ("faces", "restored"))
+    assert 0 < restored < found
+    assert run("batch", folder / "0", tmp_path / "batch", "--region", region)[1] == "0 done, 2 left as before\n"
+    assert "2 done" in run("batch", folder / "0", tmp_path / "batch", "--region", everywhere)[1]
+    assert files(tmp_path / "batch") == files(tmp_path / "whole")
+    code, _, errors = run("batch", folder / "0", tmp_path / "batch", "--region", folder / "1" / "broken.png")
+    assert code == 1 and "broken.png" in errors and len(errors.splitlines()) == 1
+
+
 def test_a_second_run_does_what_failed_only(run: Any, folder: Path, tmp_path: Path) -> None:
     assert run("batch", folder / "0", tmp_path)[0] == 0
     code, printed, _ = run("batch", folder / "0", tmp_path)
@@ -107,6 +126,8 @@ def test_other_options_do_all_again(run: Any, folder: Path, tmp_path: Path) -> N
     ("arguments", "wanted"),
     [
         (("--quality", "0"), "quality is 0; wanted 1 to 100"),
+        (("--crf", "52"), "crf is 52; wanted 0 (without loss) to 51"),
+        (("--address", "auto"), "--address is of --engine ray"),
         (("--strength", "2"), "strength is 2.0"),
         (("--network", "none.pth"), "none.pth"),
     ],
@@ -115,6 +136,11 @@ def test_wrong_options_are_one_line(folder: Path, tmp_path: Path, capsys: Any, a
     assert main(["batch", str(folder), str(tmp_path), "--detector", "lbp", *arguments]) == 1
     errors = capsys.readouterr().err
     assert wanted in errors and len(errors.splitlines()) == 1
+
+
+def test_a_forgotten_destination_is_named(folder: Path, capsys: Any) -> None:
+    assert main(["batch", str(folder / "0"), str(folder / "1" / "1.png"), "--demo"]) == 1
+    assert "1.png is a file; wanted a folder to write to" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_the_run_and_the_next_one_goes_on(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import torch
 from gpen2048.batch.engine_local import LocalEngine
 from gpen2048.batch.film_cutting import spans
+from gpen2048.batch.film_folders import remove_leftovers
 from gpen2048.batch.manifest import Manifest, Record
 from gpen2048.batch.recipe import Recipe, what_to_do
 from gpen2048.batch.restoring import PictureRestorer
@@ -82,10 +84,10 @@ def restorer() -> FaceRestorer:
 
 
 def batch(
-    film: Path, out: Path, restorer: FaceRestorer, options: RestoreOptions, recipe: Recipe = RECIPE
+    film: Path, out: Path, restorer: FaceRestorer, options: RestoreOptions, recipe: Recipe = RECIPE, **how: Any
 ) -> Iterator[Record]:
     items = find_items([str(film.parents[1])], out)
-    engine = LocalEngine(PictureRestorer(restorer, torch.device("cpu"), options, quality=95), in_flight=2)
+    engine = LocalEngine(PictureRestorer(restorer, torch.device("cpu"), options, quality=95, **how), in_flight=2)
     with Manifest(out, [item.output for item in items]) as manifest:
         yield from run([item for item, _ in what_to_do(items, manifest, recipe)], engine, manifest, recipe)
 
@@ -144,8 +146,75 @@ def test_pieces_that_were_all_done_are_only_joined(film: Path, tmp_path: Path, r
     assert (record.output, record.frames) == ("a/pan.mkv", FRAMES)
 
 
-def _fail(*_: object) -> None:
+def _fail(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_a_region_is_the_same_in_pieces(film: Path, tmp_path: Path, restorer: FaceRestorer) -> None:
+    """The right half, into which the face comes again and again."""
+    region, options = torch.tensor([[0.0, 1.0]]), RestoreOptions(strength=1)
+    (*_, record) = batch(film, tmp_path / "out", restorer, options, region=region)
+    restore_film(film, tmp_path / "one.mkv", restorer, options, codec="ffv1", region=region)
+    whole, wanted = shown(tmp_path / "out" / "a" / "pan.mkv")[0], shown(tmp_path / "one.mkv")[0]
+    assert all(torch.equal(a, b) for a, b in zip(whole, wanted)) and len(whole) == FRAMES
+    assert 0.2 * FRAMES < record.restored < 0.8 * FRAMES
+
+
+def begin(film: Path, out: Path, restorer: FaceRestorer) -> Path:
+    """Does a piece of a film, no more; the folder of its pieces."""
+    begun = batch(film, out, restorer, RestoreOptions())
+    next(begun)
+    begun.close()
+    return out / "a" / ".pan.mkv.pieces"
+
+
+def sweep(out: Path) -> None:
+    with Manifest(out) as manifest:
+        remove_leftovers(manifest)
+
+
+def test_pieces_of_a_film_that_has_vanished_are_removed(film: Path, tmp_path: Path, restorer: FaceRestorer) -> None:
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    source = tmp_path / "in" / "a" / "pan.mkv"
+    source.write_bytes(film.read_bytes())
+    pieces = begin(source, tmp_path / "out", restorer)
+    source.parent.rename(tmp_path / "elsewhere")  # as a volume that is not mounted
+    sweep(tmp_path / "out")
+    assert pieces.is_dir()
+    (tmp_path / "elsewhere").rename(source.parent)
+    sweep(tmp_path / "out")
+    assert pieces.is_dir()
+    source.unlink()
+    sweep(tmp_path / "out")
+    assert not pieces.exists()
+
+
+def test_pieces_of_other_options_or_cuts_go_before_new_ones_come(
+    film: Path, tmp_path: Path, restorer: FaceRestorer
+) -> None:
+    pieces = begin(film, tmp_path / "out", restorer)
+    old = {path.name for path in pieces.iterdir()}
+    assert old
+    recipe = Recipe("others", "network", codec="ffv1", piece=35)
+    other = batch(film, tmp_path / "out", restorer, RestoreOptions(), recipe)
+    record = next(other)
+    other.close()
+    left = {path.name for path in pieces.iterdir()}
+    assert Path(record.output).name in left and not old & left
+
+
+def test_pieces_that_a_kill_left_beside_the_whole_film_are_removed(
+    film: Path, tmp_path: Path, restorer: FaceRestorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("gpen2048.batch.film_jobs.shutil", SimpleNamespace(rmtree=_fail))
+        with pytest.raises(KeyboardInterrupt):
+            list(batch(film, tmp_path / "out", restorer, RestoreOptions()))
+    pieces = tmp_path / "out" / "a" / ".pan.mkv.pieces"
+    assert pieces.is_dir() and (tmp_path / "out" / "a" / "pan.mkv").is_file()
+    sweep(tmp_path / "out")
+    assert not pieces.exists()
+    assert list(batch(film, tmp_path / "out", restorer, RestoreOptions())) == []
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("h264", ".mp4"), ("h265", ".mkv")])

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import gpen2048
 import pytest
@@ -150,12 +151,31 @@ def test_a_whole_output_on_record_gets_its_name_and_an_unknown_one_goes(tmp_path
     assert not known.exists() and not unknown.exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
 def test_two_runs_never_share_a_destination(tmp_path: Path) -> None:
     with Manifest(tmp_path), pytest.raises(GpenError, match="another run"):
         Manifest(tmp_path)
     with Manifest(tmp_path):
         pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the test above is about the real thing")
+def test_windows_own_lock_is_asked_for_a_byte_that_no_line_reaches(
+    items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    asked: list[tuple[int, int, int]] = []
+
+    def locking(file: int, mode: int, count: int) -> None:
+        """As Microsoft's: `count` bytes from where the file stands, for this handle alone, or OSError at once."""
+        asked.append((mode, os.lseek(file, 0, os.SEEK_CUR), count))
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+    monkeypatch.setattr(sys, "platform", "win32")
+    test_two_runs_never_share_a_destination(tmp_path / "out")
+    assert set(asked) == {(2, 2**31 - 2, 1)} and len(asked) == 3
+    assert len(batch(items, tmp_path / "out")) == len(items) == len(lines(tmp_path / "out"))
 
 
 def test_a_full_disk_ends_the_run_and_leaves_whole_lines(

@@ -19,43 +19,23 @@ import numpy as np
 
 from ..errors import GpenError
 from .pictures import Restore, Restored, Source
+from .places import Places, places
 from .restoring import PictureRestorer
 from .stage import StoppedError
 
 RETRIES = 2  # of pictures whose worker died
 MOST_DEATHS = 3  # pictures in a row, each alone, over which workers died: nothing can be done on this cluster
-GPU_WORKER_CORES = 4  # at most; decoding and encoding keep pace with one GPU on fewer
 
 Weights = Mapping[str, tuple[str, Any]]  # file names, and references to what is in the files
 Build = Callable[[Mapping[str, Path]], PictureRestorer]
 
 
 @dataclass(frozen=True)
-class Places:
-    """How many workers a cluster has room for, and what each of them takes."""
+class Supplies:
+    """What a worker makes its restorer with; references to Ray's object store, where all of it lies once."""
 
-    workers: int
-    cpus: int
-    gpus: int
-
-    @property
-    def described(self) -> str:
-        gpus = f", {self.gpus} GPU" if self.gpus else ""
-        return f"workers   {self.workers}, each with {self.cpus} CPU{'s' if self.cpus > 1 else ''}{gpus}"
-
-
-def places(nodes: Sequence[Mapping[str, float]], cores: int) -> Places:
-    """One worker for each GPU if there are any, else for each `cores` CPUs of a node; at least one.
-
-    `nodes` are the resources of each machine as Ray has them, "CPU" and "GPU" among them.
-    """
-    with_gpu = [(int(node["GPU"]), int(node.get("CPU", 1))) for node in nodes if node.get("GPU", 0) >= 1]
-    if with_gpu:
-        cpus = min(max(1, cpus // gpus) for gpus, cpus in with_gpu)
-        return Places(sum(gpus for gpus, _ in with_gpu), min(cpus, GPU_WORKER_CORES), 1)
-    all_cpus = [int(node.get("CPU", 0)) for node in nodes]
-    cpus = max(1, min(cores, max(all_cpus, default=1)))
-    return Places(max(1, sum(count // cpus for count in all_cpus)), cpus, 0)
+    build: Any  # to a Build
+    weights: Weights
 
 
 class RayEngine:
@@ -85,7 +65,8 @@ class RayEngine:
         found = places([node["Resources"] for node in self._ray.nodes() if node["Alive"]], cores)
         count = min(workers or found.workers, found.workers)
         self.places = Places(count, found.cpus, found.gpus)
-        self._weights = {name: (path.name, self._ray.put(_content(path))) for name, path in files.items()}
+        weights = {name: (path.name, self._ray.put(_content(path))) for name, path in files.items()}
+        self._supplies = Supplies(self._ray.put(build), weights)
         kind = self._ray.remote(Worker).options(
             num_cpus=found.cpus,
             num_gpus=found.gpus,
@@ -93,7 +74,7 @@ class RayEngine:
             max_restarts=-1,
             max_task_retries=RETRIES,
         )
-        self.workers = [kind.remote(build) for _ in range(count)]
+        self.workers = [kind.remote() for _ in range(count)]
         self._stopped = threading.Event()
         self._suspects = threading.Lock()
         self._died = 0  # pictures in a row
@@ -112,7 +93,7 @@ class RayEngine:
     def _sit(self, worker: Any) -> Restore:
         """Waits until `worker` is there, which on a busy or growing cluster may take long."""
         try:
-            self._ray.get(worker.is_ready.remote(self._weights))
+            self._ray.get(worker.is_ready.remote(self._supplies))
         except self._ray.exceptions.RayError as error:
             raise self._ended(f"a worker could not start: {_cause(error)}") from error
         return partial(self._restore, worker)
@@ -136,7 +117,7 @@ class RayEngine:
             return Restored(error=message)
 
     def _ask(self, worker: Any, sources: Sequence[Source]) -> list[Restored]:
-        restored: list[Restored] = self._ray.get(worker.restore.remote(self._weights, list(sources)))
+        restored: list[Restored] = self._ray.get(worker.restore.remote(self._supplies, list(sources)))
         self._died = 0
         return restored
 
@@ -147,26 +128,26 @@ class RayEngine:
 class Worker:
     """What runs on the cluster: a network on its device, for several chunks of pictures at once.
 
-    The weights come with every call, as references to the object store: a worker that is started anew needs them again.
+    What it needs comes with every call: a worker that is started anew needs it again.
     """
 
-    def __init__(self, build: Build):
-        self._build = build
+    def __init__(self) -> None:
         self._building = threading.Lock()
         self._restorer: PictureRestorer | None = None
 
-    def get_ready(self, weights: Weights) -> PictureRestorer:
+    def get_ready(self, supplies: Supplies) -> PictureRestorer:
         with self._building:
             if self._restorer is None:
+                build: Build = _import_ray().get(supplies.build)
                 with tempfile.TemporaryDirectory() as folder:
-                    self._restorer = self._build(_write(weights, Path(folder)))
+                    self._restorer = build(_write(supplies.weights, Path(folder)))
             return self._restorer
 
-    def is_ready(self, weights: Weights) -> bool:
-        return bool(self.get_ready(weights))
+    def is_ready(self, supplies: Supplies) -> bool:
+        return bool(self.get_ready(supplies))
 
-    def restore(self, weights: Weights, sources: Sequence[Source]) -> list[Restored]:
-        return self.get_ready(weights)(sources)
+    def restore(self, supplies: Supplies, sources: Sequence[Source]) -> list[Restored]:
+        return self.get_ready(supplies)(sources)
 
 
 def _write(weights: Weights, folder: Path) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..errors import GpenError
 from ..films import open_film
 from .film_cutting import spans
+from .film_folders import keep_only, pieces_folder
 from .film_joining import JoiningWriter, read_pieces
 from .manifest import Manifest, Record
 from .outputs import FATAL
@@ -41,12 +42,6 @@ def film_jobs(item: Item, manifest: Manifest, recipe: Recipe) -> Iterator[Job]:
     yield from _Film(item, record, cut, manifest, recipe).jobs()
 
 
-def pieces_folder(manifest: Manifest, output: str) -> Path:
-    """Where the pieces of a film lie until it is whole."""
-    target = manifest.target(output)
-    return target.with_name(f".{target.name}.pieces")
-
-
 def _fail(manifest: Manifest, record: Record, restore: Restore) -> list[Record]:
     manifest.add(record)
     return [record]
@@ -57,7 +52,8 @@ class _Film:
 
     def __init__(self, item: Item, record: Record, cut: list[Span], manifest: Manifest, recipe: Recipe):
         self._item, self._record, self._manifest, self._recipe = item, record, manifest, recipe
-        folder = pieces_folder(manifest, item.output).relative_to(manifest.destination)
+        self._folder = pieces_folder(manifest, item.output)
+        folder = self._folder.relative_to(manifest.destination)
         names = [(folder / f"{span.first or 0}-{span.last or 'end'}.packets").as_posix() for span in cut]
         self._pieces = dict(zip(names, cut))
         self._left = 0
@@ -67,6 +63,7 @@ class _Film:
     def jobs(self) -> Iterator[Job]:
         todo = [name for name in self._pieces if self._why(name)]
         self._left = len(todo)
+        keep_only(self._folder, {Path(name).name for name in self._pieces if name not in todo})
         if not todo:
             yield lambda _: [self._join()]
         for name in todo:
@@ -116,14 +113,14 @@ class _Film:
             record = replace(record, error=one_line(error))
         self._manifest.add(record)
         if not record.error:
-            shutil.rmtree(pieces_folder(self._manifest, record.output), ignore_errors=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
         return record
 
     def _write(self) -> Path:
         """The film, whole and on the disk, under a name that is not its own yet."""
         target = self._manifest.target(self._item.output)
         pieces = read_pieces(self._manifest.target(name) for name in self._pieces)
-        whole = pieces_folder(self._manifest, self._item.output) / f"joined{target.suffix}"
+        whole = self._folder / f"joined{target.suffix}"
         codec, quality = self._recipe.codec, self._recipe.quality
         with (
             open_film(self._item.source) as film,

@@ -32,10 +32,15 @@ def restore_piece(
     restorer: FaceRestorer,
     options: RestoreOptions,
     device: torch.device,
+    *,
     background: Background | None,
+    region: Tensor | None,
     on_progress: Progress,
 ) -> Restored:
-    """The encoded frames of `piece`, the same whatever other pieces the film is cut into."""
+    """The encoded frames of `piece`, the same whatever other pieces the film is cut into.
+
+    `background` and `region` are restore_sequence's.
+    """
     with open_film(_present(piece), device) as film, tempfile.TemporaryDirectory() as folder:
         scale = _first_scale(film, restorer, options) if options.scale == "auto" else float(options.scale)
         taken, context = with_context(film, piece.span)
@@ -47,6 +52,7 @@ def restore_piece(
             options,
             scale=scale,
             background=background,
+            region=region,
             context=context,
             on_progress=on_progress,
         )

@@ -25,6 +25,7 @@ from ..errors import GpenError
 from .outputs import unfinished
 
 NAME = "manifest.jsonl"
+LOCKED_BYTE = 2**31 - 2  # Windows lets nobody read what is locked; so far off there are no lines, nor need there be
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,10 @@ class Manifest:
     def get(self, output: str) -> Record | None:
         """The last record about `output`."""
         return self._records.get(output)
+
+    def records(self) -> list[Record]:
+        """The last record about each output."""
+        return list(self._records.values())
 
     def target(self, output: str) -> Path:
         return self.destination / output
@@ -143,15 +148,25 @@ class Manifest:
 
 def _open_alone(path: Path) -> FileIO:
     file = FileIO(path, "a+")  # unbuffered: a line reaches the system in one piece
-    if sys.platform != "win32":
+    try:
+        _lock(file)
+    except OSError as error:
+        file.close()
+        raise GpenError(f"{path}: another run is writing to it; wanted a destination of its own") from error
+    return file
+
+
+def _lock(file: FileIO) -> None:
+    """For as long as it is open, however the process ends. Raises OSError when it is locked already."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(LOCKED_BYTE)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
         import fcntl
 
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.close()
-            raise GpenError(f"{path}: another run is writing to it; wanted a destination of its own") from error
-    return file
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _record(content: dict[str, Any]) -> Record:

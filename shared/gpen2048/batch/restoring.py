@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from ..enlarging import Background
 from ..images import decode_image, encode_image
@@ -24,7 +25,8 @@ TOO_LITTLE_MEMORY = "too little memory for it; try fewer pictures in flight, --p
 class PictureRestorer:
     """Restores pictures for any number of threads at once: the network's work is done one after the other.
 
-    `batch` faces, of one picture or of several, run through the network at once. `background` is FaceRestorer's.
+    `batch` faces, of one picture or of several, run through the network at once. `background` and `region` are
+    FaceRestorer's.
     """
 
     def __init__(
@@ -36,13 +38,14 @@ class PictureRestorer:
         quality: int,
         batch: int = 1,
         background: Background | None = None,
+        region: Tensor | None = None,
     ):
         self.stage = NetworkStage(restorer.network, batch)
         self._restorer = restorer
         self._device = device
         self._options = replace(options, max_crops=0)
         self._quality = quality
-        self._background = background
+        self._how: dict[str, Any] = {"background": background, "region": region, "on_progress": self._check}
 
     def __call__(self, sources: Sequence[Source]) -> list[Restored]:
         """One Restored for each of `sources`; whatever is wrong with one is said in its own."""
@@ -69,12 +72,11 @@ class PictureRestorer:
         restorer = FaceRestorer(door, self._restorer.detector, self._restorer.parser, batch=self.stage.batch)
         if isinstance(source, Original):
             return self._restore_picture(source, restorer)
-        return restore_piece(source, restorer, self._options, self._device, self._background, self._check)
+        return restore_piece(source, restorer, self._options, self._device, **self._how)
 
     def _restore_picture(self, original: Original, restorer: FaceRestorer) -> Restored:
         picture = decode_image(original.data, self._device)
-        asked: dict[str, Any] = {"faces": original.faces, "background": self._background, "on_progress": self._check}
-        result = restorer(picture.pixels, self._options, **asked)
+        result = restorer(picture.pixels, self._options, faces=original.faces, **self._how)
         data = encode_image(picture.with_pixels(result.image), original.suffix, quality=self._quality)
         return Restored(data, len(result.faces), sum(face.restored for face in result.faces))
 

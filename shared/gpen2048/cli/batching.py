@@ -9,65 +9,32 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ..batch.engine_local import LocalEngine
 from ..batch.engine_ray import RayEngine
+from ..batch.film_folders import remove_leftovers
 from ..batch.manifest import Manifest
 from ..batch.recipe import Recipe, file_hash, options_hash, what_to_do
 from ..batch.restoring import PictureRestorer
 from ..batch.running import Engine, run
 from ..batch.sources import Item, find_items
-from ..errors import InvalidOptionError
 from ..faces import Face
-from ..film_writing import CODECS, QUALITY, WORST
 from ..options import RestoreOptions
+from .batch_flags import DESCRIPTION, add_batch_flags, check_batch_flags
 from .batch_report import BatchReport
 from .flags import add_option_flags, read_option_flags
 from .landmarks import read_landmarks
-from .loading import Equipment, add_equipment_flags, find_weights, load_equipment
-
-IN_FLIGHT = 4  # one picture in the network, one being read, one pasted, one encoded
-CHUNK = 4
-WORKER_CORES = 4
-PIECE = 240  # ten seconds, beside which the frames around it are a seventh more to look at
-
-
-def _positive(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is too few; wanted at least 1")
-    return int(text)
-
-
-NUMBER: dict[str, Any] = {"type": _positive, "metavar": "N"}
+from .loading import Equipment, add_equipment_flags, find_weights, load_equipment, read_region
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser("batch", help="restore folders of any size, resumably, here or on a cluster")
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="folders with all below, files, patterns, @LIST")
-    parser.add_argument("destination", type=Path, metavar="DEST", help="the folder to write to")
-    parser.add_argument("--retry-failed", action="store_true", help="do only what failed in an earlier run")
-    parser.add_argument("--checksum", action="store_true", help="tell changed sources by content, not by time and size")
-    parser.add_argument("--landmarks", type=Path, metavar="FILE.json", help="faces to restore, instead of a detector's")
-    parser.add_argument("--quality", type=int, default=95, metavar="1-100", help="of JPEG and WebP")
-    parser.add_argument("--codec", default="h264", choices=tuple(CODECS), help="of films (default h264)")
-    parser.add_argument(
-        "--crf", type=int, default=QUALITY, metavar=f"0-{WORST}", help="of films: 0 best, 16 by default"
-    )
-    parser.add_argument("--piece", help="frames of a film restored together at least", default=PIECE, **NUMBER)
-    _add_engine_flags(parser)
+    what = "restore folders of any size, resumably, here or on a cluster"
+    parser = commands.add_parser("batch", help=what, description=DESCRIPTION)
+    add_batch_flags(parser)
     add_equipment_flags(parser)
     add_option_flags(parser)
     parser.set_defaults(run=run_batch)
-
-
-def _add_engine_flags(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("where to restore")
-    group.add_argument("--engine", choices=("local", "ray"), default="local", help="this process, or a Ray cluster")
-    group.add_argument("--address", help="of the cluster: auto or ray://HOST:10001 (default: Ray on this machine)")
-    group.add_argument("--workers", help="at most so many (default: all there is room for)", **NUMBER)
-    group.add_argument("--worker-cores", help="CPUs of a worker without GPU", default=WORKER_CORES, **NUMBER)
-    group.add_argument("--in-flight", help="pictures under way at once on a device", default=IN_FLIGHT, **NUMBER)
-    group.add_argument("--chunk", help="pictures sent to a worker together", default=CHUNK, **NUMBER)
-    group.add_argument("--face-batch", help="faces that run through the network at once", default=1, **NUMBER)
 
 
 @dataclass(frozen=True)
@@ -76,6 +43,7 @@ class Build:
 
     arguments: argparse.Namespace
     options: RestoreOptions
+    region: Tensor | None = None
 
     def __call__(self, files: Mapping[str, Path]) -> PictureRestorer:
         return self.restorer(self.equipment(files))
@@ -94,6 +62,7 @@ class Build:
             quality=quality,
             batch=batch,
             background=equipment.upscaler,
+            region=self.region,
         )
 
 
@@ -110,20 +79,21 @@ class FaceFile:
 def run_batch(arguments: argparse.Namespace) -> int:
     """Does what is missing, changed or failed. 0 when in the end no source has failed, else 1."""
     options = read_option_flags(arguments)
-    if not 1 <= arguments.quality <= 100:
-        raise InvalidOptionError(f"quality is {arguments.quality}; wanted 1 to 100")
+    check_batch_flags(arguments)
     items = find_items(arguments.sources, arguments.destination)
     files = find_weights(arguments, options)
+    region = read_region(arguments)
     facts = _facts(arguments, options, files)
     find_faces = FaceFile(arguments.landmarks) if arguments.landmarks else None
     network_hash = _hash_or(files.get("network"), "demo")
     recipe = Recipe(options_hash(facts), network_hash, find_faces, arguments.codec, arguments.crf, arguments.piece)
     with Manifest(arguments.destination, (item.output for item in items)) as manifest:
+        remove_leftovers(manifest)
         todo = _choose(items, manifest, recipe, arguments)
         with BatchReport(items, todo, manifest) as report:
             if todo:
                 manifest.note({"started": _now(), "options_hash": recipe.options_hash, "options": facts})
-                engine = _engine(arguments, Build(arguments, options), files)
+                engine = _engine(arguments, Build(arguments, options, region), files)
                 for record in run(todo, engine, manifest, recipe):
                     report.add(record, engine.busy)
     return 1 if report.failed else 0
@@ -148,6 +118,7 @@ def _facts(arguments: argparse.Namespace, options: RestoreOptions, files: Mappin
         "parser": _hash_or(files.get("parser"), ""),
         "upscaler": _hash_or(files.get("upscaler"), ""),
         "landmarks": _hash_or(arguments.landmarks, ""),
+        "region": _hash_or(arguments.region, ""),
     }
 
 

@@ -1,0 +1,50 @@
+"""Where the pieces of a film lie until it is whole, and which of these folders nobody will come back to."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from .manifest import Manifest, Record
+
+log = logging.getLogger(__name__)
+
+
+def pieces_folder(manifest: Manifest, output: str) -> Path:
+    target = manifest.target(output)
+    return target.with_name(f".{target.name}.pieces")
+
+
+def remove_leftovers(manifest: Manifest) -> None:
+    """Removes the pieces of films that are whole, or whose source is gone for good.
+
+    A source is gone if its folder is there without it; a volume that is not mounted takes the folder away as well.
+    """
+    for piece in {record.film: record for record in manifest.records() if record.film}.values():
+        folder, source = pieces_folder(manifest, piece.film), Path(piece.source)
+        is_gone = source.parent.is_dir() and not source.exists()
+        if folder.is_dir() and (is_gone or _is_whole(piece, manifest)):
+            log.info("removed pieces of %s, which %s", piece.film, "has no source any more" if is_gone else "is whole")
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep_only(folder: Path, names: set[str]) -> None:
+    """Removes what other options, other cuts or a join that was killed have left in `folder`."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name not in names:
+            path.unlink(missing_ok=True)
+
+
+def _is_whole(piece: Record, manifest: Manifest) -> bool:
+    """Whether the film that `piece` is for has been made with it."""
+    film = manifest.get(piece.film)
+    return film is not None and not film.error and _made_alike(film, piece) and manifest.target(piece.film).is_file()
+
+
+def _made_alike(film: Record, piece: Record) -> bool:
+    return (film.source_hash, film.options_hash, film.network_hash) == (
+        piece.source_hash,
+        piece.options_hash,
+        piece.network_hash,
+    )
