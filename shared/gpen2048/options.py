@@ -5,7 +5,6 @@ ComfyUI schemas, Gradio controls and command-line flags are generated from `desc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, cast
 

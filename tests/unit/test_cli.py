@@ -198,6 +198,26 @@ def test_too_little_memory_says_what_to_try(
     assert not (tmp_path / "o.png").exists()
 
 
+def test_a_picture_too_large_for_the_device_does_not_stop_the_others(
+    run: Any, tmp_path: Path, photo_path: Path, network: Path, landmarks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gpen2048.cli import restoring
+
+    read, large = restoring.read_image, tmp_path / "large.png"
+    large.write_bytes(photo_path.read_bytes())
+
+    def scarce(path: Path, device: torch.device) -> Any:
+        if path.name == large.name:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return read(path, device)
+
+    monkeypatch.setattr(restoring, "read_image", scarce)
+    out = tmp_path / "out"
+    code, _, errors = run("restore", large, photo_path, "-o", out, "--network", network, "--landmarks", landmarks)
+    assert code == 1 and "large.png" in errors and "too little memory" in errors
+    assert [path.name for path in out.iterdir()] == [photo_path.name]
+
+
 def test_inspect_says_what_a_file_is(run: Any, network: Path, tmp_path: Path) -> None:
     code, printed, _ = run("inspect", network)
     assert code == 0

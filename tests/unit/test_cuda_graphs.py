@@ -68,6 +68,13 @@ def wrong(x: Tensor, image: Tensor, run: Run) -> Recording:
     return Recording(recording.x, recording.image, lambda: void(recording.image.zero_()))
 
 
+def dead(x: Tensor, image: Tensor, run: Run) -> Recording:
+    """Paints nothing when it is replayed."""
+    source, target = x.clone(), torch.empty_like(image)
+    run(source, target)
+    return Recording(source, target, lambda: None)
+
+
 def impossible(x: Tensor, image: Tensor, run: Run) -> Recording:
     raise RuntimeError("operation not permitted when stream is capturing")
 
@@ -102,7 +109,7 @@ def test_moved_weights_and_clearing_drop_recordings() -> None:
     assert play(recordings, launched, weights="there") == 1
 
 
-@pytest.mark.parametrize("record", [slow, wrong, impossible])
+@pytest.mark.parametrize("record", [slow, wrong, dead, impossible])
 def test_what_gains_nothing_differs_or_cannot_be_recorded_is_launched(
     record: Callable[[Tensor, Tensor, Run], Recording],
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gpen2048 import choice
+from gpen2048.convolution import convolve
 from gpen2048.network import Blur, Upsample
 from gpen2048.numba_passes import NumbaPasses
 from gpen2048.passes import Passes, TorchPasses, enlarge
@@ -148,3 +149,29 @@ def test_triton_kernels_agree_in_tritons_interpreter() -> None:
     command = [sys.executable, "-c", INTERPRETED, str(Path(__file__).parent)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.stdout.strip() == "agrees", result.stderr[-2000:]
+
+
+@pytest.mark.parametrize("name", ["conv2d", "conv_transpose2d"])
+def test_convolutions_come_back_channels_last(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MIOpen, and CUDA without cuDNN, give them otherwise, and compiled passes count on it."""
+    real = getattr(F, name)
+    monkeypatch.setattr(F, name, lambda *given, **named: real(*given, **named).contiguous())
+    x, weight = random(1, 16, 8, 8), random(16, 16, 3, 3)
+    y = convolve(x, weight, stride=2, transposed=name == "conv_transpose2d")
+    assert y.is_contiguous(memory_format=torch.channels_last) and y.shape[1] == 16
+
+
+def test_too_little_memory_for_the_trial_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[bool] = []
+
+    def scarce(kind: str, dtype: torch.dtype) -> Passes:
+        attempts.append(True)
+        if len(attempts) == 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return NumbaPasses()
+
+    monkeypatch.setattr(choice, "_compiler", scarce)
+    choice._compiled.cache_clear()
+    seen = [type(choice.passes_for(torch.device("cpu"), torch.float32)) for _ in range(3)]
+    choice._compiled.cache_clear()
+    assert seen == [TorchPasses, NumbaPasses, NumbaPasses] and len(attempts) == 2

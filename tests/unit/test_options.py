@@ -46,12 +46,14 @@ def test_choices_are_closed(name: str, wrong: Any) -> None:
         RestoreOptions(**{name: wrong})
 
 
-@pytest.mark.parametrize(("given", "kept"), [("0,2", (0, 2)), ([3, 1], (3, 1)), ("largest", "largest"), (" 4 ", (4,))])
+@pytest.mark.parametrize(
+    ("given", "kept"), [("0,2", (0, 2)), ([3, 1], (3, 1)), ("largest", "largest"), (" 4 ", (4,)), (0, (0,))]
+)
 def test_faces_are_selected_by_word_or_number(given: Any, kept: Any) -> None:
     assert RestoreOptions(select=given).select == kept
 
 
-@pytest.mark.parametrize("wrong", ["", "biggest", "1,,2", "-1", [], None, 2.5])
+@pytest.mark.parametrize("wrong", ["", "biggest", "1,,2", "-1", [], None, 2.5, [0.5], [True], True])
 def test_a_wrong_selection_is_named(wrong: Any) -> None:
     with pytest.raises(InvalidOptionError, match="select is"):
         RestoreOptions(select=wrong)

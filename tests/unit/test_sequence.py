@@ -95,6 +95,12 @@ def test_a_missed_detection_is_bridged(fast: FaceRestorer, portrait: Tensor, por
         assert np.abs(report.landmarks - portrait_face.landmarks - [3 * t, 0]).max() < 1e-6
 
 
+def test_faces_that_are_given_are_sure(fast: FaceRestorer, portrait: Tensor, portrait_face: Face) -> None:
+    faint = Face(portrait_face.box, portrait_face.landmarks, 0.5)  # below the threshold
+    results = list(restore_sequence([portrait] * 3, fast, FULL, faces=[[faint]] * 3))
+    assert [[face.strength for face in result.faces] for result in results] == [[1.0]] * 3
+
+
 def test_nothing_is_smoothed_nor_faded_across_a_cut(
     fast: FaceRestorer, group_photo: Tensor, portrait: Tensor, portrait_face: Face
 ) -> None:
@@ -144,13 +150,12 @@ def test_a_refused_face_keeps_its_reason(fast: FaceRestorer, portrait: Tensor, p
         assert torch.equal(result.image, portrait)
 
 
-def test_unsure_sightings_count_beside_sure_ones_only(
-    fast: FaceRestorer, portrait: Tensor, portrait_face: Face
-) -> None:
+def test_unsure_sightings_count_beside_sure_ones_only(portrait: Tensor, portrait_face: Face) -> None:
     unsure = Face(portrait_face.box, portrait_face.landmarks, 0.6)
     doubted = Face(portrait_face.box + [200, 0, 200, 0], portrait_face.landmarks + [200, 0], 0.6)
-    seen = [[portrait_face if t % 3 == 0 else unsure, doubted] for t in range(20)]
-    for result in restore_sequence([portrait] * 20, fast, FULL, faces=seen):
+    seen = iter([portrait_face if t % 3 == 0 else unsure, doubted] for t in range(20))
+    found = FaceRestorer(Contrast(), lambda *_, **__: next(seen))  # pyright: ignore[reportArgumentType]  # stand-ins
+    for result in restore_sequence([portrait] * 20, found, FULL):
         assert [report.strength for report in result.faces] == [1, 0]
 
 

@@ -114,3 +114,13 @@ def test_one_and_two_frames_are_returned_as_they_are() -> None:
     values = LANDMARKS.reshape(1, -1)
     assert np.allclose(smooth([0], values, 10, SIZE), values[0])
     assert np.allclose(smooth([0, 1], np.concatenate((values, values + 4)), 10, SIZE), values[0])
+
+
+def test_a_missed_frame_a_jump_and_an_outlier_at_once() -> None:
+    """All sure frames on one side and too few of them for a fit: the nearest stands for all."""
+    seen = _path(lambda t: (45.0 * (t > 8), 0))[:20]
+    for outlier in (3, 4, 5):
+        with_outlier = seen.copy()
+        with_outlier[outlier, 0, 0] += 6
+        smoothed = _smoothed(with_outlier, missed=(8,))
+        assert np.abs(smoothed - seen).max() < 45 + 1  # on either side of the jump, and nowhere else

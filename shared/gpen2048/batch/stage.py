@@ -131,4 +131,7 @@ class Door:
 def _wait_for(device: torch.device) -> None:
     """Until the device is done, so that `busy` is its time and not that of the calls' issuing."""
     module: Any = getattr(torch, device.type)  # cpu, cuda, xpu and mps all have it
-    module.synchronize()
+    if device.type in ("cuda", "xpu"):
+        module.synchronize(device)
+    else:
+        module.synchronize()

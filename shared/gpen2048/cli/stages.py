@@ -37,8 +37,10 @@ class Seconds:
 
 def now(device: torch.device) -> Seconds:
     """The clocks when all that was asked of `device` is done."""
-    if device.type in ("cuda", "xpu", "mps"):
-        getattr(torch, device.type).synchronize()
+    if device.type in ("cuda", "xpu"):
+        getattr(torch, device.type).synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
     return Seconds(time.perf_counter(), time.process_time())
 
 

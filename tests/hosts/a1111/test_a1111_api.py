@@ -149,3 +149,12 @@ def test_the_unforeseen_is_reported(host: Any, encoded: str) -> None:
     assert refused(host, {"image": encoded, **MODEL}) == (500, "division by zero")
     assert "/gpen/v1/restore" in host.errors_reported[0]
     assert not host.call_queue.queue_lock.locked()
+
+
+def test_too_little_memory_is_told_as_such(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise host.equipment.torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(host.equipment.FaceRestorer, "__call__", full)
+    status, reason = refused(host, {"image": encode(Image.fromarray(photo)), **MODEL})
+    assert status == 413 and "out of memory" in reason

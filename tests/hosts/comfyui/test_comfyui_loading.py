@@ -101,3 +101,10 @@ def test_no_detector_is_named_when_one_is_needed(nodes: dict[str, Any], model: A
     for node in ("GPENRestoreFaces", "GPENDetectFaces"):
         with pytest.raises(Exception, match="There is no face detector"):
             nodes[node].execute(torch.zeros(1, 8, 8, 3), model)
+
+
+def test_names_that_come_over_a_wire_are_looked_for_when_the_node_runs(nodes: dict[str, Any]) -> None:
+    loader = nodes["GPENLoader"]
+    assert loader.validate_inputs(None, None) is True
+    assert "GPEN-BFR-512.pth from https://" in loader.validate_inputs("GPEN-BFR-512.pth", None)
+    assert isinstance(loader.fingerprint_inputs(None, None, None), str)

@@ -176,3 +176,9 @@ def test_weights_left_behind_are_fetched_and_returned(pack: Any, monkeypatch: py
     with manners.loaded([patcher], 0) as device:
         assert device.type == "cuda" and moves == ["cuda"]
     assert moves == ["cuda", "cpu"]
+
+
+@pytest.mark.parametrize("none", [[], [[]], [[], [], []]])
+def test_boxes_of_a_detector_that_found_nothing(nodes: dict[str, Any], photos: Tensor, model: Any, none: Any) -> None:
+    image, mask, *_ = run(nodes, photos, model, none)
+    assert torch.equal(image, photos) and not mask.any()
