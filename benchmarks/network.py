@@ -95,6 +95,7 @@ def _work(task: Task) -> None:
     if task["device"].startswith("cuda"):
         timing.serve(timing.timed_on_cuda, run, torch.cuda.max_memory_allocated)
         return
+    timing.trim()  # what loading has used and left must not serve the passes unseen
     timing.forget_peak()
     resident = timing.resident_bytes("VmRSS")
     timing.serve(

@@ -35,8 +35,10 @@ def make_film(path: Path, frames: int) -> Path:
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"g": "30"})
         video.width = video.height = PORTRAIT
+        widest = photo.shape[1] - PORTRAIT
         for number in range(frames):
-            view = photo[150 : 150 + PORTRAIT, 3 * number : 3 * number + PORTRAIT]
+            left = widest - abs(3 * number % (2 * widest) - widest)  # to the end and back
+            view = photo[150 : 150 + PORTRAIT, left : left + PORTRAIT]
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(view), format="rgb24")
             container.mux(video.encode(frame))
         container.mux(video.encode(None))

@@ -27,7 +27,7 @@ from timing import machine, save, todays
 
 PICTURES = (10, 30, 100, 300, 1000)
 FRAMES, FILM = (75, 150, 600), 300
-WORKER_PICTURES, WORKER_SIZE = 200, 256
+WORKER_PICTURES, WORKER_SIZE = 40, 512
 OVERLAP_PICTURES = 12
 DETECTED = ((64, "fp32", 1), (512, "fp32", 1), (512, "fp32", 2), (512, "bf16", 2), (2048, "fp32", 2), (2048, "bf16", 2))
 FACE_SECONDS = (0.05, 0.1, 0.2, 0.5)  # of a GPU for a face: assumptions to put one's own measurement between
