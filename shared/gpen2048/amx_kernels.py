@@ -16,7 +16,19 @@ from .amx_products import block_size, convolve_row, packed_size
 from .amx_tiles import configure, release
 from .compiling import compiled
 from .numba_kernels import four_rows
-from .numba_rows import activate_row, blur_row, clear, copy_row, enlarged, join_row, paint_row, vertical
+from .numba_lanes import load
+from .numba_rows import (
+    activate_row,
+    blur_row,
+    clear,
+    copy_row,
+    enlarged,
+    join_row,
+    paint_row,
+    put,
+    second_half,
+    vertical,
+)
 
 shrink_room, grow_room = compiled(amx_room.shrink_room), compiled(amx_room.grow_room)
 
@@ -70,16 +82,32 @@ def shrink(feature, shape, top, scale, weights, bias, out, outputs, halves, floa
 
 
 @compiled
-def split_rows(below, size, inputs, rows, halves, residue, line, ring):
+def split_row(x, feature, k, row, width, inputs, halves, at, residue):
+    """A row of a level's output, of which `x` holds all `inputs` channels, or the first half.
+
+    The second is then made of `feature` and the constants `k`.
+    """
+    half = inputs // 2
+    if feature.size == 0:
+        copy_row(x, row * width * inputs, width * inputs, halves, at, residue)
+        return
+    for pixel in range(width):
+        i, to = (row * width + pixel) * half, at + pixel * inputs
+        for c in range(0, half, 16):
+            put(halves, to + c, residue, load(x, i + c))
+            put(halves, to + half + c, residue, second_half(feature, i, k, half, c))
+
+
+@compiled
+def split_rows(below, feature, k, size, inputs, rows, halves, residue, line, ring):
     """Rows rows[0] to rows[1] of the level below into its ring; below its last row is zero."""
-    length = size * inputs
     for row in range(rows[0], rows[1]):
         at = row % ring * line + inputs
         if row < size:
-            copy_row(below, row * length, length, halves, at, residue)
+            split_row(below, feature, k, row, size, inputs, halves, at, residue)
         else:
-            clear(halves, at, at + length)
-            clear(halves, at + residue, at + residue + length)
+            clear(halves, at, at + size * inputs)
+            clear(halves, at + residue, at + residue + size * inputs)
 
 
 @compiled
@@ -112,6 +140,8 @@ def raise_rows(halves, residue, line, ring, weights, pairs, size, inputs, output
 @compiled
 def grow(
     below,
+    below_feature,
+    below_k,
     inputs,
     up_weights,
     up_k,
@@ -124,6 +154,7 @@ def grow(
     image_below,
     image,
     out,
+    out_halves,
     width,
     channels,
     halves,
@@ -134,9 +165,10 @@ def grow(
     start,
     stop,
 ):
-    """Rows of a decoder level; `feature` holds the rows from `top` on, `out` may be empty.
+    """Rows of a decoder level; `feature` holds the rows from `top` on, `out` gets `out_halves`, which may be 0.
 
-    `below` is (width / 2, width / 2, inputs), `image_below` its image.
+    `below` is the level below's output, width / 2 wide and high, and `below_feature` and `below_k` what its second half
+    is made of, if it has only the first; `image_below` is its image.
     """
     size = width // 2
     below_line, line, _ = grow_room(width, channels, inputs, group)
@@ -162,7 +194,9 @@ def grow(
             while 2 * pairs[1] <= min(y + 2, width):
                 pairs[0], pairs[1] = pairs[1], min(pairs[1] + group // 2, size + 1)
                 rows[0], rows[1] = rows[1], pairs[1]
-                split_rows(below, size, inputs, rows, halves, below_residue, below_line, below_ring)
+                split_rows(
+                    below, below_feature, below_k, size, inputs, rows, halves, below_residue, below_line, below_ring
+                )
                 raise_rows(
                     halves,
                     below_residue,
@@ -194,7 +228,6 @@ def grow(
         for y in range(first, last):
             enlarged(image_below, size, y, shadow)
             i, f = result + (y - first) * length, (y - top) * length
-            paint_row(
-                floats, i, width, channels, feature, f, k, rgb, bias, shadow, image, 3 * y * width, out, 2 * y * length
-            )
+            pixels, at = 3 * y * width, out_halves * y * length
+            paint_row(floats, i, width, channels, feature, f, k, rgb, bias, shadow, image, pixels, out, at, out_halves)
     release()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from .network import NetworkConfig
+from dataclasses import dataclass
 
-LARGEST_UNTILED = 32  # px; the levels up to it are a hundredth of the work and too narrow for whole tiles
-ROWS_AT_ONCE = 1024  # times pixels: rows of large levels stay in the cache, small levels read their weights rarely
-RECOMPUTED_ROWS = 64  # of a feature that is not stored
-HALF, FLOAT, LINE = 2, 4, 64  # bytes of a bfloat16, of a float32, of a cache line
+import torch
+
+from .network import NetworkConfig
+from .pages import LINE
+from .walks import LARGEST_UNWALKED, ROWS_AT_ONCE, Walk, covered
+
+HALF, FLOAT = 2, 4  # bytes of a bfloat16, of a float32
 
 
 def group_size(resolution: int) -> int:
@@ -46,26 +49,29 @@ def grow_bytes(config: NetworkConfig, resolution: int, *, exact: bool) -> tuple[
     return ((group // 2 + 1) * below_line + (group + 2) * line) * HALF * (2 if exact else 1), floats * FLOAT
 
 
-def room_bytes(config: NetworkConfig, *, exact: bool) -> int:
-    """Bytes of one thread's room, enough for every level."""
-    tiled = [r for r in config.resolutions if r > LARGEST_UNTILED]
-    rooms = [grow_bytes(config, r, exact=exact) for r in tiled]
-    rooms += [shrink_bytes(config, r, exact=exact) for r in tiled if r < config.size]
-    return max((_lines(halves) + _lines(floats) for halves, floats in rooms), default=0)
+@dataclass(frozen=True)
+class TileWalk(Walk):
+    """See `walks.Walk`."""
 
+    def covers(self, resolution: int) -> bool:
+        return resolution > LARGEST_UNWALKED
 
-def packed_bytes(config: NetworkConfig, *, exact: bool) -> list[int]:
-    """Bytes of each tiled level's weights as the tiles want them."""
-    tiled = [r for r in config.resolutions if r > LARGEST_UNTILED]
-    channels = config.channels
-    decoder = [9 * channels(r) * 2 * (channels(r // 2) + channels(r)) for r in tiled]
-    encoder = [3 * (-(-3 * channels(2 * r) // 32) * 32) * channels(r) for r in tiled if r < config.size]
-    return [elements * HALF * (2 if exact else 1) for elements in decoder + encoder]
+    def room(self, config: NetworkConfig, dtype: torch.dtype) -> int:
+        exact, levels = dtype == torch.float32, covered(self, config)
+        rooms = [grow_bytes(config, r, exact=exact) for r in levels]
+        rooms += [shrink_bytes(config, r, exact=exact) for r in levels if r < config.size]
+        return max((_lines(halves) + _lines(floats) for halves, floats in rooms), default=0)
+
+    def packed(self, config: NetworkConfig, dtype: torch.dtype) -> list[int]:
+        levels, channels = covered(self, config), config.channels
+        decoder = [9 * channels(r) * 2 * (channels(r // 2) + channels(r)) for r in levels]
+        encoder = [3 * (-(-3 * channels(2 * r) // 32) * 32) * channels(r) for r in levels if r < config.size]
+        return [elements * HALF * (2 if dtype == torch.float32 else 1) for elements in decoder + encoder]
 
 
 def tileable(config: NetworkConfig) -> bool:
     """Whether a network's levels are of whole tiles: all released ones are."""
-    tiled = [r for r in config.resolutions if r > LARGEST_UNTILED]
+    tiled = [r for r in config.resolutions if r > LARGEST_UNWALKED]
     channels = [config.channels(r) for r in tiled]
     wide = all(c % 32 == 0 for c in channels[:-1]) and all(c % 16 == 0 for c in channels[-1:])
     return bool(tiled) and wide and (channels[-1] % 32 == 0 or config.size >= 128)

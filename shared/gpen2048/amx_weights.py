@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .pages import aligned
+
 DEPTH = 32  # elements summed by one tile product
 WIDTH = 16  # outputs of one tile
-LINE = 64  # bytes of a cache line, at which tiles must begin: a tile across lines takes six times as long to load
 
 
 def pack_convolution(weight: Tensor, exact: bool) -> Tensor:
@@ -43,13 +44,6 @@ def _packed(taps: Tensor, phases: Sequence[tuple[list[int], list[int]]], exact: 
             rest[: len(data)] = data
             rest = rest[len(data) :]
     return packed
-
-
-def aligned(size: int) -> Tensor:
-    """So many bytes, uninitialised, from a cache line on."""
-    room = torch.empty(size + LINE, dtype=torch.uint8)
-    first = -room.data_ptr() % LINE
-    return room[first : first + size]
 
 
 def halves(data: Tensor) -> NDArray[Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -10,10 +12,11 @@ from torch import Tensor
 
 from .amx_room import tileable
 from .layers import Convolution, StyledConvolution
-from .levels import Levels, Stored, StripLevels
+from .levels import Below, Levels, Stored, StripLevels
 from .network import NetworkConfig
 from .passes import Passes, TorchPasses
 from .styles import DecoderLevel
+from .walking import Engine, WalkLevels
 from .workspace import Schedule, Workspace
 
 TF32_EPS = 2.0**-10
@@ -32,26 +35,41 @@ def passes_for(device: torch.device, dtype: torch.dtype) -> Passes:
 
 
 def levels_for(device: torch.device, dtype: torch.dtype, config: NetworkConfig) -> Levels:
-    """The fastest levels: on matrix tiles where a CPU has them, else PyTorch's convolutions with the fastest passes."""
+    """The fastest levels: on a CPU walks on matrix tiles or vectors, else PyTorch's convolutions and the best passes."""
     if device.type != "cpu":
         return StripLevels(passes_for(device, dtype))
     if any(config.channels(r) % LANES for r in config.resolutions):
         return StripLevels(TorchPasses())
-    tiled = tileable(config) and dtype in (torch.float32, torch.bfloat16)
-    return (_tiled(dtype) if tiled else None) or StripLevels(passes_for(device, dtype))
+    if dtype in (torch.float32, torch.bfloat16):
+        for engine in (_tiles, _lanes) if tileable(config) else (_lanes,):
+            levels = _walked(engine, dtype)
+            if levels is not None:
+                return levels
+    return StripLevels(passes_for(device, dtype))
+
+
+def _tiles() -> Engine:
+    from .amx_levels import TileEngine
+
+    return TileEngine()
+
+
+def _lanes() -> Engine:
+    from .lane_levels import LaneEngine
+
+    return LaneEngine()
 
 
 @cache
-def _tiled(dtype: torch.dtype) -> Levels | None:
-    cpu = torch.device("cpu")
+def _walked(engine: Callable[[], Engine], dtype: torch.dtype) -> Levels | None:
+    """Levels walked by what `engine` makes, if that works here and gives PyTorch's results."""
     try:
-        from .amx_levels import TileLevels
-
-        levels = TileLevels(StripLevels(passes_for(cpu, dtype)))
+        levels = WalkLevels(engine(), StripLevels(passes_for(torch.device("cpu"), dtype)))
         prove_levels(levels, dtype)
         return levels
     except Exception as error:  # whatever a compiler raises, PyTorch can do the work
-        logger.info("GPEN uses no matrix tiles (%s): %s: %s", dtype, type(error).__name__, error)
+        name = engine.__name__.strip("_")
+        logger.info("GPEN walks over no levels by %s (%s): %s: %s", name, dtype, type(error).__name__, error)
         return None
 
 
@@ -107,7 +125,9 @@ def _level_trial(levels: Levels, dtype: torch.dtype) -> list[Tensor]:
     """What the levels make of small images of waves, with the channels of both kinds of tile products."""
     cpu = torch.device("cpu")
     config = NetworkConfig(128, 1, 1 / 8)  # 32 and 16 channels at 64 and 128 px
-    schedule = Schedule(config, 1, dtype, config.size, keep_first=True, tile_threads=levels.tile_threads(config))
+    walk = levels.walk(config, frugal=False)
+    walk = None if walk is None else replace(walk, threads=1)  # with many, the engine may not cover such small levels
+    schedule = Schedule(config, 1, dtype, config.size, keep_first=True, walk=walk)
     workspace = Workspace(schedule, cpu)
     feature, below = Stored(_waves((1, 16, 128, 128), cpu, dtype)), _waves((1, 64, 64, 64), cpu, dtype)
     shrinking, up, second = (
@@ -123,7 +143,7 @@ def _level_trial(levels: Levels, dtype: torch.dtype) -> list[Tensor]:
     ]
     level = DecoderLevel(styled[0], constants, styled[1], constants, (colours, constants[0, 0, :3]))
     shrunk = levels.shrink(feature, layer, workspace.feature(64), workspace).tensor.clone()
-    levels.grow(level, [below], feature, image_below, None, image, workspace)
+    levels.grow(level, Below(below, image_below), feature, None, image, workspace)
     return [shrunk, image]
 
 

@@ -15,7 +15,9 @@ from numba import njit
 SAFE_MATH = {"contract", "reassoc", "nsz"}  # none that takes values to be finite: not-a-number must survive
 SOURCES = (
     "amx_*.py",
+    "lane_*.py",
     "numba_*.py",
+    "winograd*.py",
     "compositing_kernels.py",
     "sampling_kernels.py",
     "spline_kernels.py",

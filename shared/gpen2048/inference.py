@@ -17,7 +17,7 @@ from torch import Tensor
 from .choice import levels_for, passes_for
 from .cuda_graphs import Recordings, recordable_on
 from .folding import FoldedNetwork, Scales
-from .levels import Feature, Levels, Recomputed, StripLevels
+from .levels import Below, Feature, Levels, Recomputed, StripLevels
 from .memory import peak_bytes
 from .network import SMALLEST, NetworkConfig
 from .passes import TorchPasses
@@ -96,7 +96,8 @@ class Network(FoldedNetwork):
         """Whole levels only where that saves launches and the passes have no temporaries of their own."""
         whole = device.type == "cuda" and not isinstance(levels.passes, TorchPasses)
         rows = LOW_MEMORY_ROWS if self.low_memory else self.config.size if whole else STRIP_ROWS
-        return Schedule(self.config, batch, dtype, rows, not self.low_memory, levels.tile_threads(self.config))
+        walk = levels.walk(self.config, frugal=self.low_memory)
+        return Schedule(self.config, batch, dtype, rows, not self.low_memory, walk)
 
     @contextmanager
     def _workspace(self, schedule: Schedule, device: torch.device) -> Generator[Workspace]:
@@ -175,18 +176,19 @@ class Network(FoldedNetwork):
         levels: Levels,
         on_stage: OnStage,
     ) -> None:
-        """From 4x4 up into `image`; every feature is let go after its level."""
-        below = [constant.to(workspace.schedule.dtype)]
-        image_below: Tensor | None = None
+        """From 4x4 up into `image`; every feature is let go when no level needs it any more."""
+        below = Below(constant.to(workspace.schedule.dtype))
         for level, resolution in zip(styled, self.config.resolutions):
             on_stage()
             last = resolution == self.config.size
-            out = None if last else workspace.joined(resolution)
+            out = None if last else workspace.output(resolution)
             painted = image if last else _image(len(image), resolution, image.device)
-            levels.grow(level, below, features.pop(), image_below, out, painted, workspace)
-            image_below = painted
-            below = [] if out is None else [out]
-            del out
+            feature = features.pop()
+            levels.grow(level, below, feature, out, painted, workspace)
+            below = Below(
+                out, painted, (feature, level.constants) if workspace.schedule.is_halved(resolution) else None
+            )
+            del out, feature
 
 
 def _image(batch: int, size: int, device: torch.device) -> Tensor:

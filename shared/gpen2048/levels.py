@@ -17,6 +17,7 @@ from .layers import Convolution
 from .network import NetworkConfig
 from .passes import Passes
 from .styles import DecoderLevel
+from .walks import Walk
 from .workspace import Schedule, Workspace
 
 
@@ -74,6 +75,19 @@ def strips(schedule: Schedule, resolution: int) -> Iterator[tuple[slice, int, in
             yield slice(n, n + 1), a, a + schedule.rows
 
 
+@dataclass
+class Below:
+    """What a decoder level leaves to the next one: its `output` (N, 2C, H, W) and its `image` (N, 3, H, W).
+
+    With `second`, the output is the first half only; the other one is made of that feature and those constants. The
+    next level forgets the output as soon as it can, so that its memory can serve again.
+    """
+
+    output: Tensor | None
+    image: Tensor | None = None
+    second: tuple[Feature, Tensor] | None = None
+
+
 class Levels(Protocol):
     """One way to compute a level; all agree within rounding."""
 
@@ -82,8 +96,8 @@ class Levels(Protocol):
         """What is done between convolutions where levels are not one walk."""
         ...
 
-    def tile_threads(self, config: NetworkConfig) -> int:
-        """How many threads will compute levels of this network on matrix tiles; 0 for none."""
+    def walk(self, config: NetworkConfig, *, frugal: bool) -> Walk | None:
+        """What walks over levels of this network take, `frugal` where memory is short; None if there are none."""
         ...
 
     def shrink(self, feature: Feature, layer: Convolution, out: Tensor, workspace: Workspace) -> Stored:
@@ -93,17 +107,13 @@ class Levels(Protocol):
     def grow(
         self,
         level: DecoderLevel,
-        below: list[Tensor],
+        below: Below,
         feature: Feature,
-        image_below: Tensor | None,
         out: Tensor | None,
         image: Tensor,
         workspace: Workspace,
     ) -> None:
-        """A decoder level: `below` holds its input, `out` the next level's; its `image` adds to the one below.
-
-        The input is taken from its list as soon as it is not needed any more, so that its memory can serve again.
-        """
+        """A decoder level: into `out` goes what the next one starts from, into `image` all there is of the image."""
         ...
 
 
@@ -113,8 +123,8 @@ class StripLevels:
 
     passes: Passes
 
-    def tile_threads(self, config: NetworkConfig) -> int:
-        return 0
+    def walk(self, config: NetworkConfig, *, frugal: bool) -> Walk | None:
+        return None
 
     def shrink(self, feature: Feature, layer: Convolution, out: Tensor, workspace: Workspace) -> Stored:
         size = 2 * out.shape[2]
@@ -130,9 +140,8 @@ class StripLevels:
     def grow(
         self,
         level: DecoderLevel,
-        below: list[Tensor],
+        below: Below,
         feature: Feature,
-        image_below: Tensor | None,
         out: Tensor | None,
         image: Tensor,
         workspace: Workspace,
@@ -149,7 +158,7 @@ class StripLevels:
                 part[:, :, a - first : b - first],
                 level.constants[images],
                 (weight[images], bias),
-                None if image_below is None else image_below[images],
+                None if below.image is None else below.image[images],
                 a,
                 image[images, :, a:b],
                 None if out is None else out[images, :, a:b],
@@ -158,7 +167,7 @@ class StripLevels:
 
 def _joined(
     level: DecoderLevel,
-    below: list[Tensor],
+    below: Below,
     images: slice,
     feature: Tensor,
     rows: tuple[int, int],
@@ -168,12 +177,13 @@ def _joined(
     """The second convolution's input from one row above the strip to one below; rows outside the image are zero."""
     a, b = rows
     size = feature.shape[3]
+    assert below.output is not None
     if level.up is None or level.up_constants is None:
-        return F.pad(below[0], (0, 0, 1, 1)).contiguous(memory_format=torch.channels_last)
+        return F.pad(below.output, (0, 0, 1, 1)).contiguous(memory_format=torch.channels_last)
     source = max(a // 2 - 2, 0)
-    x = level.up(below[0][images, :, source : b // 2 + 2])
+    x = level.up(below.output[images, :, source : b // 2 + 2])
     if b - a == size:
-        below.clear()
+        below.output = None
     joined = workspace.scratch(workspace.schedule.padded_shape(size))
     first, last = max(a - 1, 0), min(b + 1, size)
     if first == a:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from .amx_room import RECOMPUTED_ROWS, packed_bytes
+from .walks import RECOMPUTED_ROWS
 from .workspace import Block, Schedule
 
 RGB = 3
@@ -27,10 +27,8 @@ def peak_bytes(schedule: Schedule, *, planned: bool, plain: bool) -> int:
 
 
 def _packed(schedule: Schedule) -> int:
-    """Weights for matrix tiles: of all levels where they are kept, else of one at a time."""
-    if not schedule.tile_threads:
-        return 0
-    levels = packed_bytes(schedule.config, exact=schedule.dtype == torch.float32)
+    """Weights as walks want them: of all levels where they are kept, else of one at a time."""
+    levels = [] if schedule.walk is None else schedule.walk.packed(schedule.config, schedule.dtype)
     return sum(levels) if schedule.keep_first else max(levels, default=0)
 
 
@@ -53,7 +51,7 @@ class _Walk:
         for resolution in reversed(config.resolutions[:-1]):
             images, rows = self._schedule.strip(resolution)
             filtered = self._schedule.filtered_shape(resolution)
-            if self._schedule.is_tiled(resolution):
+            if self._schedule.is_walked(resolution):
                 yield self._features(resolution) + self._recomputed(2 * resolution, RECOMPUTED_ROWS + 4, 1)
                 continue
             stored = self._features(resolution) + self._unplanned(filtered)
@@ -71,13 +69,13 @@ class _Walk:
             raised = (images, channels, min(rows + 9, resolution + 1), resolution + 1)
             half = (images, channels, rows + 2, resolution)
             stored = self._features(resolution) + self._images_below(resolution)
-            if self._schedule.is_tiled(resolution):
+            if self._schedule.is_walked(resolution):
                 yield stored + self._recomputed(resolution, RECOMPUTED_ROWS + 4, 1)
                 continue
             stored += self._recomputed(resolution, min(rows + 2, resolution), images)
             if resolution < config.size:
-                stored += self._unplanned(self._schedule.joined_shape(resolution))
-            below = self._unplanned(self._schedule.joined_shape(resolution // 2))
+                stored += self._unplanned(self._schedule.output_shape(resolution))
+            below = self._unplanned(self._schedule.output_shape(resolution // 2))
             kept = below if self._schedule.in_strips(resolution) else 0
             scratch = SCRATCH * size_of(raised) if self._planned and self._schedule.in_strips(resolution) else 0
             yield stored + below + size_of(raised) + scratch

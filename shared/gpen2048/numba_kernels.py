@@ -69,8 +69,9 @@ def join(x, shape, top, feature, k, out, start, stop):
 def paint(x, channels, width, feature, k, rgb, bias, below, row, image, out, start, stop):
     """`below` and `out` may be empty; `row` is that of the whole image at which `image` starts."""
     line = np.zeros(3 * (width // 2 + 2), np.float32)
+    halves = 2 if out.size else 0
     for y in range(start, stop):
         if below.size:
             enlarged(below, width // 2, row + y, line)
         i = y * width * channels
-        paint_row(x, i, width, channels, feature, i, k, rgb, bias, line, image, 3 * y * width, out, 2 * i)
+        paint_row(x, i, width, channels, feature, i, k, rgb, bias, line, image, 3 * y * width, out, 2 * i, halves)

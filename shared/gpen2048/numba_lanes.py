@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 COUNT = 16
-I16, I32, F32 = ir.IntType(16), ir.IntType(32), ir.FloatType()
+I16, I32, I64, F32 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 I16S, I32S, F32S = (ir.VectorType(kind, COUNT) for kind in (I16, I32, F32))
 FLAGS = ("contract", "nsz", "reassoc")  # none that takes values to be finite: not-a-number must survive
 SLOPE = 0.2  # of the leaky ReLU

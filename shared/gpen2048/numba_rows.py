@@ -46,6 +46,13 @@ def copy_row(x, start, length, out, at, residue):
 
 
 @compiled
+def second_half(feature, f, k, channels, c):
+    """What `paint_row` would have stored in the second half of a pixel's channels from c on."""
+    v = add(multiply(load(feature, f + c), load(k, 2 * channels + c)), load(k, 3 * channels + c))
+    return multiply(leaky(v), load(k, 5 * channels + c))
+
+
+@compiled
 def clear(out, start, stop):
     for i in range(start, stop):
         out[i] = 0
@@ -116,8 +123,7 @@ def join_row(sums, first, width, channels, feature, start, k, out, at, residue):
             v = horizontal(sums, i + c, channels)
             v = leaky(add(multiply(v, load(k, c)), load(k, channels + c)))
             put(out, o + c, residue, multiply(v, load(k, 4 * channels + c)))
-            v = add(multiply(load(feature, f + c), load(k, 2 * channels + c)), load(k, 3 * channels + c))
-            put(out, o + channels + c, residue, multiply(leaky(v), load(k, 5 * channels + c)))
+            put(out, o + channels + c, residue, second_half(feature, f, k, channels, c))
 
 
 @compiled
@@ -133,10 +139,10 @@ def enlarged(below, size, y, line):
 
 
 @compiled
-def paint_row(x, start, width, channels, feature, from_, k, rgb, bias, line, image, pixels, out, at):
-    """`line` is of `enlarged`; `out` may be empty."""
+def paint_row(x, start, width, channels, feature, from_, k, rgb, bias, line, image, pixels, out, at, halves):
+    """`line` is of `enlarged`; so many `halves` of the next convolution's input go into `out`: 0, 1 or 2."""
     for column in range(width):
-        i, f, o = start + column * channels, from_ + column * channels, at + 2 * column * channels
+        i, f, o = start + column * channels, from_ + column * channels, at + halves * column * channels
         red = green = blue = splat(np.float32(0))
         for c in range(0, channels, 16):
             v = leaky(add(multiply(load(x, i + c), load(k, c)), load(k, channels + c)))
@@ -147,8 +153,9 @@ def paint_row(x, start, width, channels, feature, from_, k, rgb, bias, line, ima
             green = add(green, add(multiply(v, load(rgb, c2)), multiply(w, load(rgb, channels + c2))))
             c4 = 4 * channels + c
             blue = add(blue, add(multiply(v, load(rgb, c4)), multiply(w, load(rgb, channels + c4))))
-            if out.size:
+            if halves > 0:
                 store(out, o + c, multiply(v, load(k, 4 * channels + c)))
+            if halves > 1:
                 store(out, o + channels + c, multiply(w, load(k, 5 * channels + c)))
         near = 3 * (column // 2 + 1)
         far = near + 3 if column % 2 == 1 else near - 3

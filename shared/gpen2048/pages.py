@@ -5,6 +5,10 @@ NumPy asks Linux for pages of 2 MB, PyTorch does not; and its zeros cost nothing
 
 from __future__ import annotations
 
+import ctypes
+import mmap
+import sys
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +17,8 @@ from .numba_passes import in_rows
 
 CPU = torch.device("cpu")
 BLOCK = 1 << 18  # values copied at once
+LINE = 64  # bytes of a cache line; a register or a matrix tile across two takes several times as long to load
+MADV_HUGEPAGE = 14  # Linux, asm-generic/mman-common.h
 
 
 def uninitialised(shape: tuple[int, ...], device: torch.device) -> Tensor:
@@ -39,3 +45,15 @@ def copied(image: Tensor) -> Tensor:
 
     in_rows(-(-len(old) // BLOCK), copy_blocks)
     return copy.permute(2, 0, 1) if interleaved else copy
+
+
+def aligned(size: int) -> Tensor:
+    """So many bytes of PyTorch's on the CPU, of any values, from a cache line on and in large pages."""
+    room = torch.empty(size + LINE, dtype=torch.uint8)
+    first = -room.data_ptr() % LINE
+    memory = room[first : first + size]
+    if sys.platform == "linux":
+        start = -(-memory.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+        length = max(0, memory.data_ptr() + size - start)
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), MADV_HUGEPAGE)
+    return memory

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .amx_room import LARGEST_UNTILED, room_bytes
 from .network import SMALLEST, NetworkConfig
-
-ALIGNMENT = 64  # bytes of a cache line
+from .pages import LINE, aligned
+from .walks import Walk
 
 
 @dataclass(frozen=True)
@@ -22,8 +21,8 @@ class Schedule:
     """What is stored, and in what strips it is computed.
 
     `rows` bounds the rows of a level's output that are computed at once; without `keep_first` the full-size encoder
-    feature is computed again where it is needed, which costs 0.1 % of the arithmetic. With `tile_threads` > 0 that many
-    threads compute the larger levels on matrix tiles, each in a room of its own, without strips.
+    feature is computed again where it is needed, which costs 0.1 % of the arithmetic. Levels that `walk` covers are
+    computed without strips.
     """
 
     config: NetworkConfig
@@ -31,7 +30,7 @@ class Schedule:
     dtype: torch.dtype
     rows: int
     keep_first: bool
-    tile_threads: int = 0
+    walk: Walk | None = None
 
     def in_strips(self, resolution: int) -> bool:
         """Levels in strips go image by image, so that temporaries do not grow with the batch."""
@@ -40,9 +39,14 @@ class Schedule:
     def feature_shape(self, resolution: int) -> tuple[int, int, int, int]:
         return self.batch, self.config.channels(resolution), resolution, resolution
 
-    def joined_shape(self, resolution: int) -> tuple[int, int, int, int]:
-        """A level's output, which is the next level's input."""
-        return self.batch, 2 * self.config.channels(resolution), resolution, resolution
+    def output_shape(self, resolution: int) -> tuple[int, int, int, int]:
+        """What a decoder level leaves to the next one."""
+        halves = 1 if self.is_halved(resolution) else 2
+        return self.batch, halves * self.config.channels(resolution), resolution, resolution
+
+    def is_halved(self, resolution: int) -> bool:
+        """Whether a decoder level leaves the first half of its output; the next walk makes the other of its feature."""
+        return self.is_walked(resolution) and 2 * resolution <= self.config.size
 
     def strip(self, resolution: int) -> tuple[int, int]:
         """Images and rows of a level's output that are computed at once."""
@@ -59,32 +63,37 @@ class Schedule:
         images, rows = self.strip(resolution)
         return images, 2 * self.config.channels(resolution), rows + 2, resolution
 
-    def is_tiled(self, resolution: int) -> bool:
-        """Whether the level that gives `resolution` is computed on matrix tiles."""
-        return self.tile_threads > 0 and resolution > LARGEST_UNTILED
+    def is_walked(self, resolution: int) -> bool:
+        """Whether the level that gives `resolution` is computed in one walk."""
+        return self.walk is not None and self.walk.covers(resolution)
 
     @property
     def room(self) -> int:
-        """Bytes of one thread's room for the tiled levels."""
-        return room_bytes(self.config, exact=self.dtype == torch.float32) if self.tile_threads else 0
+        """Bytes of one thread's room for the walked levels, in whole cache lines."""
+        return 0 if self.walk is None else _in_lines(self.walk.room(self.config, self.dtype))
 
     def size_of(self, *shapes: tuple[int, ...]) -> int:
         """Bytes of all these tensors, each rounded up to whole cache lines."""
         sizes = (torch.Size(shape).numel() * self.dtype.itemsize for shape in shapes)
-        return sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
+        return sum(_in_lines(size) for size in sizes)
+
+
+def _in_lines(size: int) -> int:
+    """Bytes in whole cache lines."""
+    return -(-size // LINE) * LINE
 
 
 class Block:
     """Offsets of one block of memory.
 
-    Encoder features are stacked from its start; the decoder takes them from the top. Its level outputs, two of which
+    Encoder features are stacked from its start; the decoder takes them from the top. Its levels' outputs, two of which
     are alive at a time, lie alternately right above the remaining features and at the end.
     """
 
     def __init__(self, schedule: Schedule):
         self.schedule = schedule
         self.features: dict[int, int] = {}
-        self.joined: dict[int, int] = {}
+        self.outputs: dict[int, int] = {}
         end = 0
         above: dict[int, int] = {}
         for resolution in reversed(schedule.config.resolutions):
@@ -92,20 +101,24 @@ class Block:
             if resolution < schedule.config.size or schedule.keep_first:
                 end += schedule.size_of(schedule.feature_shape(resolution))
             above[resolution] = end
-        self._place_joined(above)
+        for resolution in reversed(schedule.config.resolutions[1:]):
+            if schedule.is_halved(resolution // 2):
+                above[resolution] = above[resolution // 2]
+        self._place_outputs(above)
 
-    def _place_joined(self, above: dict[int, int]) -> None:
+    def _place_outputs(self, above: dict[int, int]) -> None:
+        """`above` says where the features end that a level needs."""
         schedule = self.schedule
         inner = schedule.config.resolutions[:-1]  # the last level's output is the image
-        sizes = {r: schedule.size_of(schedule.joined_shape(r)) for r in inner}
+        sizes = {r: schedule.size_of(schedule.output_shape(r)) for r in inner}
         pairs = [above[r] + sizes[r] + sizes.get(r // 2, 0) for r in inner]
         end = max([above[SMALLEST], *pairs])
         for distance, resolution in enumerate(reversed(inner)):
-            self.joined[resolution] = above[resolution] if distance % 2 == 0 else end - sizes[resolution]
+            self.outputs[resolution] = above[resolution] if distance % 2 == 0 else end - sizes[resolution]
         self.scratch = end
-        strips = [schedule.padded_shape(r) for r in schedule.config.resolutions[1:] if not schedule.is_tiled(r)]
-        strips += [schedule.filtered_shape(r) for r in inner if not schedule.is_tiled(r)]
-        rooms = schedule.tile_threads * schedule.room
+        strips = [schedule.padded_shape(r) for r in schedule.config.resolutions[1:] if not schedule.is_walked(r)]
+        strips += [schedule.filtered_shape(r) for r in inner if not schedule.is_walked(r)]
+        rooms = 0 if schedule.walk is None else schedule.walk.threads * schedule.room
         self.total = end + max([rooms, *(schedule.size_of(shape) for shape in strips)])
 
 
@@ -118,34 +131,34 @@ class Workspace:
         self._packed: dict[int, tuple[Tensor, Tensor]] = {}
         self._block = Block(schedule) if device.type == "cpu" else None
         if self._block is not None:
-            self._memory = torch.empty(self._block.total, dtype=torch.uint8)
+            self._memory = aligned(self._block.total)
 
     def feature(self, resolution: int) -> Tensor:
         """An encoder feature."""
         offset = None if self._block is None else self._block.features[resolution]
         return self._tensor(self.schedule.feature_shape(resolution), offset)
 
-    def joined(self, resolution: int) -> Tensor:
-        """A decoder level's output."""
-        offset = None if self._block is None else self._block.joined[resolution]
-        return self._tensor(self.schedule.joined_shape(resolution), offset)
+    def output(self, resolution: int) -> Tensor:
+        """What a decoder level leaves to the next one."""
+        offset = None if self._block is None else self._block.outputs[resolution]
+        return self._tensor(self.schedule.output_shape(resolution), offset)
 
     def scratch(self, shape: tuple[int, int, int, int]) -> Tensor:
         """A strip between two convolutions; the previous one is overwritten."""
         return self._tensor(shape, None if self._block is None else self._block.scratch)
 
     def room(self, thread: int) -> Tensor:
-        """A thread's memory for tiled levels: bytes, from a cache line on."""
+        """A thread's memory for walked levels: bytes, from a cache line on."""
         assert self._block is not None
         first = self._block.scratch + thread * self.schedule.room
         return self._memory[first : first + self.schedule.room]
 
-    def packed(self, weight: Tensor, pack: Callable[[Tensor, bool], Tensor]) -> Tensor:
+    def packed(self, weight: Tensor, pack: Callable[[Tensor], Tensor]) -> Tensor:
         """What `pack` makes of a layer's `weight`; kept, if memory is not short, as long as that stays where it is."""
         kept = self._packed.get(weight.data_ptr())
         if kept is not None:
             return kept[1]
-        made = pack(weight, self.schedule.dtype == torch.float32)
+        made = pack(weight)
         if self.schedule.keep_first:
             self._packed[weight.data_ptr()] = weight, made  # holding the weight keeps its place from being another's
         return made

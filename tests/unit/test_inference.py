@@ -8,12 +8,15 @@ from collections.abc import Callable
 import pytest
 import torch
 from gpen2048 import inference
+from gpen2048.amx_room import TileWalk
 from gpen2048.inference import Network
+from gpen2048.lane_room import LaneWalk
 from gpen2048.levels import StripLevels
 from gpen2048.memory import peak_bytes
 from gpen2048.network import FullGenerator, NetworkConfig
 from gpen2048.numba_passes import NumbaPasses
 from gpen2048.passes import TorchPasses
+from gpen2048.walks import Walk
 from gpen2048.workspace import Schedule
 from torch import Tensor, nn
 
@@ -59,7 +62,7 @@ def error(seen: Tensor, wanted: Tensor) -> float:
 
 @pytest.fixture(params=["fastest", "compiled", "plain"])
 def levels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Matrix tiles where the processor has them, compiled passes, plain PyTorch."""
+    """Walks where they work, compiled passes, plain PyTorch."""
     chosen = {"compiled": lambda: StripLevels(NumbaPasses()), "plain": lambda: StripLevels(TorchPasses())}
     if request.param in chosen:
         monkeypatch.setattr(inference, "levels_for", lambda device, dtype, config: chosen[request.param]())
@@ -208,10 +211,10 @@ def test_memory_required_is_the_measured_peak(
         assert network.memory_required(batch) == pytest.approx(peak, rel=0.15, abs=SCRATCH)
 
 
-@pytest.mark.parametrize("threads", [0, 2])
-def test_low_memory_needs_less(threads: int) -> None:
+@pytest.mark.parametrize("walk", [lambda _: None, lambda _: TileWalk(2), lambda frugal: LaneWalk(2, frugal)])
+def test_low_memory_needs_less(walk: Callable[[bool], Walk | None]) -> None:
     schedules = [
-        Schedule(NetworkConfig(2048), 1, torch.float32, rows, kept, threads)
+        Schedule(NetworkConfig(2048), 1, torch.float32, rows, kept, walk(not kept))
         for rows, kept in ((128, True), (64, False))
     ]
     normal, low = (peak_bytes(schedule, planned=True, plain=False) for schedule in schedules)

@@ -1,0 +1,44 @@
+"""The engine for processors with vectors but without matrix tiles: float32 arithmetic, whatever is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import lane_kernels
+from .lane_room import TILES_AT_ONCE, LaneWalk, group_size
+from .lane_weights import pack_parities, pack_points, pack_taps
+from .network import NetworkConfig
+from .walking import Array
+from .walks import Walk
+from .winograd import TILE
+from .workspace import Workspace
+
+
+class LaneEngine:
+    """See `walking.Engine`. Raises ImportError, or numba's own errors, where numba does not work."""
+
+    def __init__(self) -> None:
+        self.shrink: Any = lane_kernels.shrink
+        self.grow: Any = lane_kernels.grow
+        self.together = TILE
+
+    def walk(self, config: NetworkConfig, *, frugal: bool) -> Walk:
+        return LaneWalk(torch.get_num_threads(), frugal)
+
+    def strided(self, weight: Tensor, workspace: Workspace) -> Array:
+        return workspace.packed(weight, pack_taps).numpy()
+
+    def transposed(self, weight: Tensor, workspace: Workspace) -> Array:
+        return workspace.packed(weight, pack_parities).numpy()
+
+    def plain(self, weight: Tensor, workspace: Workspace) -> Array:
+        return workspace.packed(weight, pack_points).numpy()
+
+    def shrink_room(self, memory: Tensor, size: int, workspace: Workspace) -> tuple[Any, ...]:
+        return memory.view(torch.float32).numpy(), group_size(size)
+
+    def grow_room(self, memory: Tensor, size: int, workspace: Workspace) -> tuple[Any, ...]:
+        return memory.view(torch.float32).numpy(), group_size(size), TILES_AT_ONCE

@@ -1,0 +1,284 @@
+"""Levels in one walk against the readable network, by every engine that runs here; what happens where one does not."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from gpen2048 import choice, inference
+from gpen2048.amx_room import TileWalk, tileable
+from gpen2048.amx_weights import pack_convolution, pack_transposed
+from gpen2048.inference import Network
+from gpen2048.lane_room import LaneWalk, grown
+from gpen2048.lane_weights import pack_parities, pack_points, pack_taps
+from gpen2048.levels import Levels, StripLevels
+from gpen2048.network import FullGenerator, NetworkConfig
+from gpen2048.numba_passes import NumbaPasses
+from gpen2048.passes import TorchPasses
+from gpen2048.walking import Engine, WalkLevels
+from torch import Tensor
+
+CPU = torch.device("cpu")
+SMALL = NetworkConfig(128, 1, 1 / 8)  # walked levels of 32 and 16 channels
+SHARED = Path(__file__).parents[2] / "shared"
+ENGINES: dict[str, Callable[[], Engine]] = {"tiles": choice._tiles, "lanes": choice._lanes}
+
+
+def random_state(config: NetworkConfig) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    state = FullGenerator(config).state_dict()
+    for key, value in state.items():
+        if not key.endswith("kernel"):
+            value.copy_(torch.randn(value.shape, generator=generator) * (100 if ".style." in key else 0.7))
+    return state
+
+
+def images(batch: int, size: int) -> Tensor:
+    return torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(3)) * 2 - 1
+
+
+def wanted_of(state: dict[str, Tensor], config: NetworkConfig, batch: int) -> Tensor:
+    network = FullGenerator(config).double()
+    network.load_state_dict(state)
+    with torch.inference_mode():
+        return network(images(batch, config.size).double())
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, Tensor]:
+    return random_state(SMALL)
+
+
+@pytest.fixture(scope="module")
+def wanted(state: dict[str, Tensor]) -> Tensor:
+    return wanted_of(state, SMALL, 2)
+
+
+@pytest.fixture(params=sorted(ENGINES))
+def walked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Levels:
+    """Levels by one engine, which networks use."""
+    try:
+        engine = ENGINES[request.param]()
+    except OSError as error:
+        pytest.skip(str(error))
+    levels = WalkLevels(engine, StripLevels(NumbaPasses()))
+    monkeypatch.setattr(inference, "levels_for", lambda device, dtype, config: levels)
+    return levels
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_float32_is_float32(
+    state: dict[str, Tensor],
+    wanted: Tensor,
+    walked: Levels,
+    threads: int,
+    low_memory: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)  # odd numbers of rows for each
+    monkeypatch.setattr("gpen2048.walking.RECOMPUTED_ROWS", 32)
+    network = Network.from_state_dict(SMALL, state)
+    network.low_memory = low_memory
+    assert (network(images(2, 128)) - wanted).abs().max() / wanted.std() < 1e-4  # 2e-4 is promised
+
+
+def test_wide_rows_are_done_in_parts(walked: Levels) -> None:
+    """A row of 512 px has more tiles than are done at once."""
+    config = NetworkConfig(512, 1, 1 / 2)
+    state = random_state(config)
+    network = Network.from_state_dict(config, state)
+    wanted = wanted_of(state, config, 1)
+    assert (network(images(1, 512)) - wanted).abs().max() / wanted.std() < 1e-4
+
+
+def test_bfloat16_is_as_near_as_pytorchs(
+    state: dict[str, Tensor], wanted: Tensor, walked: Levels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Network.from_state_dict(SMALL, state, dtype=torch.bfloat16)
+    seen = (network(images(2, 128)) - wanted).square().mean().sqrt()
+    monkeypatch.setattr(inference, "levels_for", lambda device, dtype, config: StripLevels(TorchPasses()))
+    assert seen < 1.1 * (network(images(2, 128)) - wanted).square().mean().sqrt()
+
+
+def test_nothing_of_an_earlier_call_is_left(state: dict[str, Tensor], walked: Levels) -> None:
+    network, x = Network.from_state_dict(SMALL, state), images(1, 128)
+    before = network(x)
+    broken = x.clone()
+    broken[..., 40:50, 40:50] = torch.inf
+    assert not network(broken).isfinite().all()
+    assert torch.equal(network(x), before)
+
+
+def test_other_weights_in_the_same_place_are_noticed(state: dict[str, Tensor], walked: Levels) -> None:
+    network, x = Network.from_state_dict(SMALL, state), images(1, 128)
+    before = network(x)
+    with torch.no_grad():
+        layer = network.convolutions[-1]
+        layer.weight.data = layer.weight.data.flip(0).clone()
+    assert not torch.equal(network(x), before)
+
+
+EMULATED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import emulated_tiles
+emulated_tiles.emulate()
+import torch
+import test_inference_walks as cases
+from gpen2048 import choice, inference
+levels = cases.WalkLevels(choice._tiles(), cases.StripLevels(cases.NumbaPasses()))
+inference.levels_for = lambda device, dtype, config: levels
+state, x = cases.random_state(cases.SMALL), cases.images(1, 128)
+wanted = cases.wanted_of(state, cases.SMALL, 1)
+for dtype, bound in ((torch.float32, 1e-4), (torch.bfloat16, 0.1)):
+    network = inference.Network.from_state_dict(cases.SMALL, state, dtype=dtype)
+    for network.low_memory in (False, True):
+        assert (network(x) - wanted).abs().max() / wanted.std() < bound
+print("agrees")
+"""
+
+
+def test_walks_on_tiles_are_right_where_there_are_none(tmp_path: Path) -> None:
+    """What surrounds the tiles, with the tiles themselves as plain loops."""
+    paths = os.pathsep.join(map(str, (SHARED, Path(__file__).parent)))
+    environment = {**os.environ, "PYTHONPATH": paths, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", EMULATED, str(Path(__file__).parent)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "agrees", result.stderr[-2000:]
+
+
+OLDER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+import test_inference_walks as cases
+from gpen2048 import inference, lane_products
+levels = cases.WalkLevels(cases.choice._lanes(), cases.StripLevels(cases.NumbaPasses()))
+inference.levels_for = lambda device, dtype, config: levels
+state, x = cases.random_state(cases.SMALL), cases.images(1, 128)
+wanted = cases.wanted_of(state, cases.SMALL, 1)
+assert (inference.Network.from_state_dict(cases.SMALL, state)(x) - wanted).abs().max() / wanted.std() < 1e-4
+print("agrees by", lane_products.product.py_func.__name__.strip("_"))
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="another processor's registers")
+def test_walks_of_processors_with_fewer_registers(tmp_path: Path) -> None:
+    """AVX2, which most people's computers have, as code for it that every newer processor runs."""
+    paths = os.pathsep.join(map(str, (SHARED, Path(__file__).parent)))
+    target = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma", "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", OLDER, str(Path(__file__).parent)]
+    environment = {**os.environ, "PYTHONPATH": paths, **target}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "agrees by narrow", result.stderr[-2000:]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_packed_weights_hold_every_weight_once(exact: bool) -> None:
+    weight = torch.randn(64, 32, 3, 3)
+    parts = 2 if exact else 1
+    for pack, given in ((pack_convolution, weight), (pack_transposed, weight.transpose(0, 1))):
+        values = pack(given, exact).view(torch.bfloat16).double()
+        assert len(values) == weight.numel() * parts
+        rounded = weight.bfloat16().double()
+        total = rounded.sum() + ((weight - rounded.float()).bfloat16().double().sum() if exact else 0)
+        assert values.sum() == pytest.approx(float(total), abs=1e-9)
+    for pack, given in ((pack_taps, weight), (pack_parities, weight.transpose(0, 1))):
+        assert torch.equal(pack(given).sort().values, weight.flatten().sort().values)
+
+
+def weights_of_levels(
+    up: Callable[[Tensor], Tensor], plain: Callable[[Tensor], Tensor], strided: Callable[[Tensor], Tensor]
+) -> list[int]:
+    """Bytes of SMALL's walked levels: the decoder's at 64 and 128 px, the encoder's that gives 64."""
+    assert SMALL.channels(32) == 64
+    made = [
+        (up, (128, 32, 3, 3)),
+        (plain, (32, 64, 3, 3)),
+        (up, (64, 16, 3, 3)),
+        (plain, (16, 32, 3, 3)),
+        (strided, (32, 16, 3, 3)),
+    ]
+    sizes = [packed.numel() * packed.element_size() for packed in (pack(torch.zeros(shape)) for pack, shape in made)]
+    return [sizes[0] + sizes[1], sizes[2] + sizes[3], sizes[4]]
+
+
+def test_weights_are_counted_as_they_are_made() -> None:
+    tiles = weights_of_levels(
+        *(lambda w, pack=pack: pack(w, True) for pack in (pack_transposed, pack_convolution, pack_convolution))
+    )
+    assert TileWalk(1).packed(SMALL, torch.float32) == tiles
+    assert LaneWalk(1, frugal=False).packed(SMALL, torch.float32) == weights_of_levels(
+        pack_parities, pack_points, pack_taps
+    )
+
+
+def test_only_whole_tiles_are_tiled() -> None:
+    for size, multiplier, narrow in ((256, 1, 0.5), (512, 2, 1.0), (1024, 2, 1.0), (2048, 2, 1.0)):
+        assert tileable(NetworkConfig(size, multiplier, narrow))  # all that were released
+    assert not tileable(NetworkConfig(32, 1, 1.0)) and not tileable(NetworkConfig(128, 1, 1 / 16))
+
+
+def test_many_threads_leave_small_levels_to_others() -> None:
+    """Each would compute the rows around its own again, and read all weights."""
+    assert [LaneWalk(threads, frugal=False).covers(64) for threads in (1, 4, 5)] == [True, True, False]
+    assert LaneWalk(16, frugal=False).covers(256) and not LaneWalk(1, frugal=True).covers(64)
+
+
+def test_a_room_holds_every_level_it_is_for() -> None:
+    config = NetworkConfig(2048)
+    room = LaneWalk(2, frugal=False).room(config, torch.float32)
+    assert room == 4 * max(grown(config, resolution)[-1] for resolution in config.resolutions if resolution > 32)
+
+
+@pytest.fixture
+def forgetful() -> object:
+    """Nothing that was tried is remembered, before and after."""
+    choice._walked.cache_clear()
+    yield
+    choice._walked.cache_clear()
+
+
+def test_processors_without_tiles_do_without(
+    forgetful: object, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with caplog.at_level("INFO"):
+        levels = choice.levels_for(CPU, torch.float32, SMALL)
+    assert isinstance(levels.walk(SMALL, frugal=False), LaneWalk)
+    assert "no matrix tiles" in caplog.text
+
+
+def test_without_a_compiler_pytorch_convolves(
+    forgetful: object, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "gpen2048.amx_levels", None)
+    monkeypatch.setitem(sys.modules, "gpen2048.lane_levels", None)
+    with caplog.at_level("INFO"):
+        assert isinstance(choice.levels_for(CPU, torch.float32, SMALL), StripLevels)
+    assert "by lanes" in caplog.text
+
+
+def test_walks_that_differ_are_not_used(
+    forgetful: object, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Wrong(StripLevels):
+        def __init__(self, engine: object, others: Levels):
+            super().__init__(TorchPasses())
+
+        def grow(self, *arguments: object) -> None:
+            super().grow(*arguments)  # pyright: ignore[reportArgumentType]  handed on as they are
+            F.relu_(arguments[4])  # pyright: ignore[reportArgumentType]  the image
+
+    monkeypatch.setattr(choice, "WalkLevels", Wrong)
+    with caplog.at_level("INFO"):
+        assert type(choice.levels_for(CPU, torch.float32, SMALL)) is StripLevels
+    assert "differs from PyTorch's" in caplog.text
