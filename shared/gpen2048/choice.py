@@ -35,7 +35,7 @@ def passes_for(device: torch.device, dtype: torch.dtype) -> Passes:
 
 
 def levels_for(device: torch.device, dtype: torch.dtype, config: NetworkConfig) -> Levels:
-    """The fastest levels: on a CPU walks on matrix tiles or vectors, else PyTorch's convolutions and the best passes."""
+    """The fastest levels: a CPU's walks on matrix tiles or vectors, else PyTorch's convolutions and the best passes."""
     if device.type != "cpu":
         return StripLevels(passes_for(device, dtype))
     if any(config.channels(r) % LANES for r in config.resolutions):

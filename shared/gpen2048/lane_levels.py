@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from . import lane_kernels
-from .lane_room import TILES_AT_ONCE, LaneWalk, group_size
-from .lane_weights import pack_parities, pack_points, pack_taps
+from .lane_room import STRIDED_TILES, TILES_AT_ONCE, LaneWalk, group_size, raised_size
+from .lane_weights import pack
 from .network import NetworkConfig
 from .walking import Array
 from .walks import Walk
-from .winograd import TILE
+from .winograd import TILE, plain, strided, transposed
 from .workspace import Workspace
 
 
@@ -29,16 +29,17 @@ class LaneEngine:
         return LaneWalk(torch.get_num_threads(), frugal)
 
     def strided(self, weight: Tensor, workspace: Workspace) -> Array:
-        return workspace.packed(weight, pack_taps).numpy()
+        return workspace.packed(weight, lambda w: pack(w.permute(2, 3, 1, 0), strided())).numpy()
 
     def transposed(self, weight: Tensor, workspace: Workspace) -> Array:
-        return workspace.packed(weight, pack_parities).numpy()
+        return workspace.packed(weight, lambda w: pack(w.permute(2, 3, 0, 1), transposed())).numpy()
 
     def plain(self, weight: Tensor, workspace: Workspace) -> Array:
-        return workspace.packed(weight, pack_points).numpy()
+        return workspace.packed(weight, lambda w: pack(w.permute(2, 3, 1, 0), plain())).numpy()
 
     def shrink_room(self, memory: Tensor, size: int, workspace: Workspace) -> tuple[Any, ...]:
-        return memory.view(torch.float32).numpy(), group_size(size)
+        return memory.view(torch.float32).numpy(), group_size(size), STRIDED_TILES
 
     def grow_room(self, memory: Tensor, size: int, workspace: Workspace) -> tuple[Any, ...]:
-        return memory.view(torch.float32).numpy(), group_size(size), TILES_AT_ONCE
+        room = memory.view(torch.float32).numpy()
+        return room, group_size(size), raised_size(size), TILES_AT_ONCE, STRIDED_TILES

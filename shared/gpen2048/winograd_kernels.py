@@ -1,134 +1,187 @@
-"""Winograd's convolution of rows of tiles, sixteen channels at a time.
+"""Winograd's convolutions of rows of tiles, sixteen channels at a time.
 
-Tiles are 4 pixels wide and high and see 6. In between, values lie point by point, chunk of 16 channels by chunk, and
-then tile by tile, as `lane_products` wants its pixels.
+`ring` holds rows of chunks of 16 channels, and within a chunk pixels. In between, values lie kind by kind (a pair of
+points), chunk by chunk, and then tile by tile, as `lane_products` wants its pixels.
 """
 
 # pyright: basic, reportCallIssue=false
 # (what numba compiles is typed when it is called, and gives an intrinsic one argument more)
 from __future__ import annotations
 
-import numpy as np
-
 from . import lane_room
 from .compiling import compiled
-from .lane_products import product
-from .lane_room import SEGMENT
-from .numba_lanes import add, load, multiply, splat, store, subtract
-from .winograd import FAR, NEAR, POINTS, TILE
+from .lane_products import products
+from .numba_lanes import add, leaky, load, store
+from .winograd import KINDS, TILE
+from .winograd_points import at_five, at_six, from_five, from_six
 
-SQUARE = POINTS * POINTS
-A, B = np.float32(NEAR), np.float32(FAR)
-A2, B2, A3, B3 = np.float32(0.5), np.float32(2), np.float32(NEAR**3), np.float32(FAR**3)
-SUM = np.float32(2.5)  # of the squares; their product is 1
+SIX, FIVE = 6, 5  # points
+NINE = FIVE + TILE  # kinds of samples of a convolution of stride 2: at the points, and every second one itself
 apart = compiled(lane_room.apart)
 
 
 @compiled
-def evaluate(d0, d1, d2, d3, d4, d5, out, at, step):
-    """Six samples, the coefficients of a polynomial, to its values at six points, which are stored `step` apart."""
-    minus = splat(-SUM)
-    store(out, at, add(add(d0, d4), multiply(minus, d2)))
-    even, odd = add(d4, multiply(splat(-B2), d2)), multiply(splat(A), add(d3, multiply(splat(-B2), d1)))
-    store(out, at + step, add(even, odd))
-    store(out, at + 2 * step, subtract(even, odd))
-    even, odd = add(d4, multiply(splat(-A2), d2)), multiply(splat(B), add(d3, multiply(splat(-A2), d1)))
-    store(out, at + 3 * step, add(even, odd))
-    store(out, at + 4 * step, subtract(even, odd))
-    store(out, at + 5 * step, add(add(d1, d5), multiply(minus, d3)))
+def store_all(values, out, at, step):
+    for n in range(len(values)):
+        store(out, at + n * step, values[n])
 
 
 @compiled
-def evaluate_down(x, rows, i, out, at, step):
-    """The samples are element `i` of each of six rows."""
-    d0, d1, d2 = load(x, rows[0] + i), load(x, rows[1] + i), load(x, rows[2] + i)
-    d3, d4, d5 = load(x, rows[3] + i), load(x, rows[4] + i), load(x, rows[5] + i)
-    evaluate(d0, d1, d2, d3, d4, d5, out, at, step)
+def evaluate_down(ring, rows, first, step, chunks, width, stride, kinds, columns, at, chunk, kind):
+    """`width` columns of pixels, from element `first` of `rows` on, to every kind along the columns.
 
-
-@compiled
-def evaluate_along(x, i, out, at, step):
-    """The samples are six neighbours."""
-    d0, d1, d2 = load(x, i), load(x, i + 16), load(x, i + 32)
-    d3, d4, d5 = load(x, i + 48), load(x, i + 64), load(x, i + 80)
-    evaluate(d0, d1, d2, d3, d4, d5, out, at, step)
-
-
-@compiled
-def interpolate(x, i, step, out, at, out_step):
-    """The values at six points to four samples."""
-    m0, m1, m2 = load(x, i), load(x, i + step), load(x, i + 2 * step)
-    m3, m4, m5 = load(x, i + 3 * step), load(x, i + 4 * step), load(x, i + 5 * step)
-    near, far, near_odd, far_odd = add(m1, m2), add(m3, m4), subtract(m1, m2), subtract(m3, m4)
-    store(out, at, add(m0, add(near, far)))
-    store(out, at + out_step, add(multiply(splat(A), near_odd), multiply(splat(B), far_odd)))
-    store(out, at + 2 * out_step, add(multiply(splat(A2), near), multiply(splat(B2), far)))
-    last = add(multiply(splat(A3), near_odd), add(multiply(splat(B3), far_odd), m5))
-    store(out, at + 3 * out_step, last)
-
-
-@compiled
-def evaluate_tiles(x, rows, step, chunks, column, count, columns, values, tile, tiles):
-    """`count` tiles from pixel `column` on, of six rows that begin at `rows`, as tiles `tile` and on of `tiles`."""
-    point = apart(16 * chunks, tiles)
+    Six rows for six kinds. For nine, every `stride`-th of 4 stride + 1 rows goes to the points, and those after the
+    first four of them stay as they are; a stride of 1 is that of a transposed convolution. Into `columns`, chunk by
+    `chunk` elements, and kind by `kind`.
+    """
     for c in range(chunks):
-        for n in range(0, count, SEGMENT):
-            width = TILE * min(SEGMENT, count - n) + 2
-            first = c * step + (column + TILE * n) * 16
-            for w in range(width):
-                evaluate_down(x, rows, first + 16 * w, columns, 16 * w, 16 * width)
-            for t in range(min(SEGMENT, count - n)):
-                for y in range(POINTS):
-                    at = y * POINTS * point + (c * tiles + tile + n + t) * 16
-                    evaluate_along(columns, 16 * (y * width + TILE * t), values, at, point)
+        for w in range(width):
+            i, to = first + c * step + 16 * w, at + c * chunk + 16 * w
+            if kinds == SIX:
+                d0, d1, d2 = load(ring, rows[0] + i), load(ring, rows[1] + i), load(ring, rows[2] + i)
+                d3, d4, d5 = load(ring, rows[3] + i), load(ring, rows[4] + i), load(ring, rows[5] + i)
+                store_all(at_six(d0, d1, d2, d3, d4, d5), columns, to, kind)
+            else:
+                d0, d1 = load(ring, rows[0] + i), load(ring, rows[stride] + i)
+                d2, d3 = load(ring, rows[2 * stride] + i), load(ring, rows[3 * stride] + i)
+                store_all(at_five(d0, d1, d2, d3, load(ring, rows[4 * stride] + i)), columns, to, kind)
+                for r in range(TILE):
+                    store(columns, to + (FIVE + r) * kind, load(ring, rows[stride * r + 1] + i))
 
 
 @compiled
-def multiply_tiles(values, inputs, weights, outputs, tiles, start, products):
-    """At every pair of points: all tiles, a multiple of 16, times the weights of all outputs."""
-    chunks = inputs // 16
-    for point in range(SQUARE):
-        for o in range(0, outputs, 16):
-            at = (point * outputs + o) * inputs
-            to = point * apart(outputs, tiles) + o * tiles
-            for t in range(0, tiles, 16):
-                start[0] = point * apart(inputs, tiles) + 16 * t
-                product(values, 0, start, 1, tiles * 16, chunks, weights, at, products, to + 16 * t, 16)
+def evaluate_along(columns, at, stride, kinds, values, to, kind):
+    """A tile's columns, from `at` on, to every kind along its rows."""
+    d0, d1 = load(columns, at), load(columns, at + 16 * stride)
+    d2, d3 = load(columns, at + 32 * stride), load(columns, at + 48 * stride)
+    d4 = load(columns, at + 64 * stride)
+    if kinds == SIX:
+        store_all(at_six(d0, d1, d2, d3, d4, load(columns, at + 80)), values, to, kind)
+    else:
+        store_all(at_five(d0, d1, d2, d3, d4), values, to, kind)
+        for r in range(TILE):
+            store(values, to + (FIVE + r) * kind, load(columns, at + 16 * (stride * r + 1)))
 
 
 @compiled
-def interpolate_tiles(products, outputs, tile, tiles, count, columns, out, to, width):
-    """Tiles `tile` and on, `count` of `tiles`, as pixels from `to` on in an image `width` pixels wide."""
-    point = apart(outputs, tiles)
+def column_steps(rows, across, stride, kinds, chunks):
+    """Of so many tiles' columns: pixels that a row of tiles sees, elements from chunk to chunk, from kind to kind."""
+    width = TILE * stride * across + (2 if kinds == SIX else 1)
+    return width, rows * width * 16, chunks * rows * width * 16 + 16
+
+
+@compiled
+def multiply_tiles(columns, rows, across, stride, kinds, inputs, values, weights, outputs, out):
+    """Products of every pair of kinds with the weights of all outputs, of rows times `across` tiles.
+
+    `columns` hold the kinds down, row by row of tiles.
+    """
+    chunks, tiles = inputs // 16, whole(rows * across)
+    width, chunk, down = column_steps(rows, across, stride, kinds, chunks)
+    along, apart_out = apart(inputs, tiles), apart(outputs, tiles)
+    for y in range(kinds):
+        for c in range(chunks):
+            for n in range(rows * across):
+                at = y * down + c * chunk + (n // across * width + n % across * TILE * stride) * 16
+                evaluate_along(columns, at, stride, kinds, values, (c * tiles + n) * 16, along)
+        for x in range(kinds):
+            weight = min(y, KINDS - 1) * KINDS + min(x, KINDS - 1)
+            for o in range(0, outputs, 16):
+                at, to = (weight * outputs + o) * inputs, (y * kinds + x) * apart_out + o * tiles
+                products(values, x * along, tiles, tiles * 16, chunks, weights, at, out, to)
+
+
+@compiled
+def passes(rows, across, tiles):
+    """Rectangles of at most so many `tiles` that cover `rows` of `across`: whole rows, or parts of one.
+
+    Each is the first row and column, and how many there are. A part is of a multiple of 16, or the last 4 more.
+    """
+    if rows * across <= tiles:
+        yield 0, 0, rows, across
+        return
+    for row in range(rows):
+        column = 0
+        while column < across:
+            count = min(across - column, tiles if across - column <= tiles else tiles // 16 * 16)
+            yield row, column, 1, count
+            column += count
+
+
+@compiled
+def whole(tiles):
+    """As many as products come in."""
+    return (tiles + 3) // 4 * 4
+
+
+@compiled
+def column_of_five(products, i, step):
+    """Four outputs of five kinds, `step` apart."""
+    m0, m1, m2 = load(products, i), load(products, i + step), load(products, i + 2 * step)
+    return from_five(m0, m1, m2, load(products, i + 3 * step), load(products, i + 4 * step))
+
+
+@compiled
+def interpolate_plain(products, outputs, tile, tiles, count, room, out, to, width):
+    """Tiles `tile` and on, `count` of `tiles`, as pixels from `to` on in rows of `width`."""
+    kind = apart(outputs, tiles)
     for o in range(0, outputs, 16):
         for t in range(count):
             first = o * tiles + 16 * (tile + t)
-            for x in range(POINTS):
-                interpolate(products, x * point + first, POINTS * point, columns, 16 * x, 16 * POINTS)
+            for x in range(SIX):
+                i, step = first + x * kind, SIX * kind
+                m0, m1, m2 = load(products, i), load(products, i + step), load(products, i + 2 * step)
+                i += 3 * step
+                m3, m4, m5 = load(products, i), load(products, i + step), load(products, i + 2 * step)
+                store_all(from_six(m0, m1, m2, m3, m4, m5), room, 16 * x, 16 * SIX)
             for y in range(TILE):
-                at = to + (y * width + TILE * t) * outputs + o
-                interpolate(columns, 16 * POINTS * y, 16, out, at, outputs)
+                i, at = 16 * SIX * y, to + (y * width + TILE * t) * outputs + o
+                m0, m1, m2 = load(room, i), load(room, i + 16), load(room, i + 32)
+                m3, m4, m5 = load(room, i + 48), load(room, i + 64), load(room, i + 80)
+                store_all(from_six(m0, m1, m2, m3, m4, m5), out, at, outputs)
 
 
 @compiled
-def convolve_tiles(ring, places, first, rows, width, inputs, weights, outputs, values, products, columns, tiles, out):
-    """Rows `first` to first + rows, whole tiles, of a convolution of the ring's rows from first - 1 on.
+def interpolate_strided(products, outputs, tile, tiles, count, room, bias, out, to, width):
+    """The same for a convolution of stride 2, with bias and leaky ReLU."""
+    kind = apart(outputs, tiles)
+    for o in range(0, outputs, 16):
+        offset = load(bias, o)
+        for t in range(count):
+            first = o * tiles + 16 * (tile + t)
+            for x in range(NINE):
+                i = first + x * kind
+                v = column_of_five(products, i, NINE * kind)
+                for r in range(TILE):
+                    store(room, 16 * (r * NINE + x), add(v[r], load(products, i + (FIVE + r) * NINE * kind)))
+            for y in range(TILE):
+                i, at = 16 * NINE * y, to + (y * width + TILE * t) * outputs + o
+                v = column_of_five(room, i, 16)
+                for r in range(TILE):
+                    value = add(add(v[r], load(room, i + 16 * (FIVE + r))), offset)
+                    store(out, at + r * outputs, leaky(value))
 
-    The ring's rows are chunks of `width` + 2 pixels.
-    """
-    across, line, step = width // TILE, (width + 2) * inputs, (width + 2) * 16
-    six, start = np.zeros(POINTS, np.int64), np.zeros(1, np.int64)
-    total = rows // TILE * across
-    for begin in range(0, total, tiles):
-        count = min(tiles, total - begin)
-        part = min(across, count)  # so many tiles of a row at once
-        for tile in range(0, count, part):
-            row, column = (begin + tile) // across, (begin + tile) % across
-            for r in range(POINTS):
-                six[r] = (first + TILE * row + r - 1) % places * line
-            evaluate_tiles(ring, six, step, inputs // 16, TILE * column, part, columns, values, tile, count)
-        multiply_tiles(values, inputs, weights, outputs, count, start, products)
-        for tile in range(0, count, part):
-            row, column = (begin + tile) // across, (begin + tile) % across
-            to = TILE * (row * width + column) * outputs
-            interpolate_tiles(products, outputs, tile, count, part, columns, out, to, width)
+
+@compiled
+def interpolate_transposed(products, outputs, tile, tiles, count, room, out, to, width, first_pixel):
+    """The same for a transposed convolution, whose tiles are of 8 x 8 pixels; the last tile of a row may be cut off."""
+    kind = apart(outputs, tiles)
+    for o in range(0, outputs, 16):
+        for t in range(count):
+            first = o * tiles + 16 * (tile + t)
+            for x in range(NINE):
+                i = first + x * kind
+                v = column_of_five(products, i, NINE * kind)
+                for r in range(TILE):
+                    store(room, 16 * (2 * r * NINE + x), v[r])
+                    odd = load(products, i + (FIVE + r) * NINE * kind)
+                    store(room, 16 * ((2 * r + 1) * NINE + x), odd)
+            pixel = first_pixel + 2 * TILE * t
+            for y in range(2 * TILE):
+                i, at = 16 * NINE * y, to + (y * width + pixel) * outputs + o
+                v = column_of_five(room, i, 16)
+                for r in range(TILE):
+                    if pixel + 2 * r < width:
+                        store(out, at + 2 * r * outputs, v[r])
+                    if pixel + 2 * r + 1 < width:
+                        store(out, at + (2 * r + 1) * outputs, load(room, i + 16 * (FIVE + r)))

@@ -9,20 +9,22 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from gpen2048 import choice, inference
+from gpen2048 import choice, inference, winograd
 from gpen2048.amx_room import TileWalk, tileable
 from gpen2048.amx_weights import pack_convolution, pack_transposed
 from gpen2048.inference import Network
 from gpen2048.lane_room import LaneWalk, grown
-from gpen2048.lane_weights import pack_parities, pack_points, pack_taps
+from gpen2048.lane_weights import pack
 from gpen2048.levels import Levels, StripLevels
 from gpen2048.network import FullGenerator, NetworkConfig
 from gpen2048.numba_passes import NumbaPasses
 from gpen2048.passes import TorchPasses
 from gpen2048.walking import Engine, WalkLevels
+from numpy.typing import NDArray
 from torch import Tensor
 
 CPU = torch.device("cpu")
@@ -133,7 +135,7 @@ import emulated_tiles
 emulated_tiles.emulate()
 import torch
 import test_inference_walks as cases
-from gpen2048 import choice, inference
+from gpen2048 import choice, inference, winograd
 levels = cases.WalkLevels(choice._tiles(), cases.StripLevels(cases.NumbaPasses()))
 inference.levels_for = lambda device, dtype, config: levels
 state, x = cases.random_state(cases.SMALL), cases.images(1, 128)
@@ -166,7 +168,7 @@ inference.levels_for = lambda device, dtype, config: levels
 state, x = cases.random_state(cases.SMALL), cases.images(1, 128)
 wanted = cases.wanted_of(state, cases.SMALL, 1)
 assert (inference.Network.from_state_dict(cases.SMALL, state)(x) - wanted).abs().max() / wanted.std() < 1e-4
-print("agrees by", lane_products.product.py_func.__name__.strip("_"))
+print("agrees by", lane_products.sixteen.py_func.__name__.strip("_"))
 """
 
 
@@ -185,40 +187,36 @@ def test_walks_of_processors_with_fewer_registers(tmp_path: Path) -> None:
 def test_packed_weights_hold_every_weight_once(exact: bool) -> None:
     weight = torch.randn(64, 32, 3, 3)
     parts = 2 if exact else 1
-    for pack, given in ((pack_convolution, weight), (pack_transposed, weight.transpose(0, 1))):
-        values = pack(given, exact).view(torch.bfloat16).double()
+    for made, given in ((pack_convolution, weight), (pack_transposed, weight.transpose(0, 1))):
+        values = made(given, exact).view(torch.bfloat16).double()
         assert len(values) == weight.numel() * parts
         rounded = weight.bfloat16().double()
         total = rounded.sum() + ((weight - rounded.float()).bfloat16().double().sum() if exact else 0)
         assert values.sum() == pytest.approx(float(total), abs=1e-9)
-    for pack, given in ((pack_taps, weight), (pack_parities, weight.transpose(0, 1))):
-        assert torch.equal(pack(given).sort().values, weight.flatten().sort().values)
-
-
-def weights_of_levels(
-    up: Callable[[Tensor], Tensor], plain: Callable[[Tensor], Tensor], strided: Callable[[Tensor], Tensor]
-) -> list[int]:
-    """Bytes of SMALL's walked levels: the decoder's at 64 and 128 px, the encoder's that gives 64."""
-    assert SMALL.channels(32) == 64
-    made = [
-        (up, (128, 32, 3, 3)),
-        (plain, (32, 64, 3, 3)),
-        (up, (64, 16, 3, 3)),
-        (plain, (16, 32, 3, 3)),
-        (strided, (32, 16, 3, 3)),
-    ]
-    sizes = [packed.numel() * packed.element_size() for packed in (pack(torch.zeros(shape)) for pack, shape in made)]
-    return [sizes[0] + sizes[1], sizes[2] + sizes[3], sizes[4]]
 
 
 def test_weights_are_counted_as_they_are_made() -> None:
-    tiles = weights_of_levels(
-        *(lambda w, pack=pack: pack(w, True) for pack in (pack_transposed, pack_convolution, pack_convolution))
-    )
+    """Of SMALL's walked levels: the decoder's at 64 and 128 px, then the encoder's that gives 64."""
+    assert SMALL.channels(32) == 64
+    up, plain, strided = ((128, 32), (64, 16)), ((64, 32), (32, 16)), (16, 32)  # inputs and outputs
+    tiles = [len(pack_transposed(torch.zeros(*shape, 3, 3), True)) for shape in up]
+    tiles = [size + len(pack_convolution(torch.zeros(o, i, 3, 3), True)) for size, (i, o) in zip(tiles, plain)]
+    tiles.append(len(pack_convolution(torch.zeros(*strided[::-1], 3, 3), True)))
     assert TileWalk(1).packed(SMALL, torch.float32) == tiles
-    assert LaneWalk(1, frugal=False).packed(SMALL, torch.float32) == weights_of_levels(
-        pack_parities, pack_points, pack_taps
-    )
+    lanes = [pack(torch.zeros(3, 3, *shape), winograd.plain()).numel() * 4 for shape in (*up, *plain, strided)]
+    wanted = [lanes[0] + lanes[2], lanes[1] + lanes[3], lanes[4]]
+    assert LaneWalk(1, frugal=False).packed(SMALL, torch.float32) == wanted
+
+
+@pytest.mark.parametrize("matrix", [winograd.plain, winograd.strided, winograd.transposed])
+def test_every_weight_is_somewhere(matrix: Callable[[], NDArray[np.float64]]) -> None:
+    """36 kinds of nine taps; a tap that counts for nothing would leave them of lower rank."""
+    kinds = torch.from_numpy(matrix())
+    assert torch.linalg.matrix_rank(torch.kron(kinds, kinds)) == 9
+    weight = torch.randn(3, 3, 16, 32)
+    packed = pack(weight, matrix()).view(36, 2, 16, 16)  # kind, block, input, output
+    wanted = torch.einsum("kt,tio->kio", torch.kron(kinds, kinds), weight.flatten(0, 1).double())
+    assert torch.allclose(packed.permute(0, 2, 1, 3).flatten(2).double(), wanted, atol=1e-5)
 
 
 def test_only_whole_tiles_are_tiled() -> None:
