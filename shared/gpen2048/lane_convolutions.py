@@ -20,6 +20,7 @@ from .winograd_kernels import (
     interpolate_strided,
     interpolate_transposed,
     multiply_tiles,
+    pass_number,
     passes,
     whole,
 )
@@ -31,7 +32,8 @@ def halve_rows(ring, places, width, inputs, weights, bias, out, outputs, columns
     line, step, chunks = (width + 2) * inputs, (width + 2) * 16, inputs // 16
     rows, across = (last - first) // TILE, width // 2 // TILE
     nine = np.zeros(2 * TILE + 1, np.int64)
-    for top, left, high, wide in passes(rows, across, tiles):
+    for number in range(passes(rows, across, tiles)):
+        top, left, high, wide = pass_number(number, rows, across, tiles)
         seen, chunk, kind = column_steps(high, wide, 2, NINE, chunks)
         for n in range(high):
             for r in range(2 * TILE + 1):
@@ -57,7 +59,8 @@ def raise_rows(
     line, step, chunks = (size + 8) * inputs, (size + 8) * 16, inputs // 16
     across, width = size // TILE + 1, 2 * size + 1
     five = np.zeros(TILE + 1, np.int64)
-    for top, left, high, wide in passes(rows, across, tiles):
+    for number in range(passes(rows, across, tiles)):
+        top, left, high, wide = pass_number(number, rows, across, tiles)
         seen, chunk, kind = column_steps(high, wide, 1, NINE, chunks)
         for n in range(high):
             for r in range(TILE + 1):
@@ -76,7 +79,8 @@ def convolve_rows(ring, places, first, rows, width, inputs, weights, out, output
     """`rows` of tiles, from row `first` on, of a 3x3 convolution of the ring's rows from first - 1 on."""
     line, step, chunks = (width + 2) * inputs, (width + 2) * 16, inputs // 16
     six = np.zeros(TILE + 2, np.int64)
-    for top, left, high, wide in passes(rows, width // TILE, tiles):
+    for number in range(passes(rows, width // TILE, tiles)):
+        top, left, high, wide = pass_number(number, rows, width // TILE, tiles)
         seen, chunk, kind = column_steps(high, wide, 1, SIX, chunks)
         for n in range(high):
             for r in range(TILE + 2):

@@ -93,19 +93,24 @@ def multiply_tiles(columns, rows, across, stride, kinds, inputs, values, weights
 
 @compiled
 def passes(rows, across, tiles):
-    """Rectangles of at most so many `tiles` that cover `rows` of `across`: whole rows, or parts of one.
+    """How many rectangles of at most so many `tiles` cover `rows` of `across`: all at once, or parts of one row."""
+    return 1 if rows * across <= tiles else rows * parts_of_row(across, tiles)
 
-    Each is the first row and column, and how many there are. A part is of a multiple of 16, or the last 4 more.
-    """
+
+@compiled
+def parts_of_row(across, tiles):
+    step = tiles // 16 * 16  # but for the last part, in which a few more are no loss
+    return 1 + (max(0, across - tiles) + step - 1) // step
+
+
+@compiled
+def pass_number(number, rows, across, tiles):
+    """Its first row and column, and how many of them there are."""
     if rows * across <= tiles:
-        yield 0, 0, rows, across
-        return
-    for row in range(rows):
-        column = 0
-        while column < across:
-            count = min(across - column, tiles if across - column <= tiles else tiles // 16 * 16)
-            yield row, column, 1, count
-            column += count
+        return 0, 0, rows, across
+    parts, step = parts_of_row(across, tiles), tiles // 16 * 16
+    part = number % parts
+    return number // parts, part * step, 1, across - part * step if part == parts - 1 else step
 
 
 @compiled
