@@ -31,6 +31,19 @@ class Component:
         pass
 
 
+class InputAccordion(Component):
+    """As in modules/ui_components.py: a number for an id where it is given none."""
+
+    global_index = 0
+
+    def __init__(self, value: bool, **kwargs: Any):
+        super().__init__(value=value, **kwargs)
+        self.accordion_id = kwargs.get("elem_id")
+        if self.accordion_id is None:
+            self.accordion_id = f"input-accordion-{InputAccordion.global_index}"
+            InputAccordion.global_index += 1
+
+
 class OptionInfo:
     """As in modules/options.py, 1.10.1; the forks lack the last two arguments."""
 
@@ -141,7 +154,7 @@ def host_modules(project: Path, folder: Path) -> dict[str, ModuleType]:
         "modules.script_callbacks": Callbacks(),
         "modules.scripts": scripts,
         "modules.scripts_postprocessing": post,
-        "modules.ui_components": module("modules.ui_components", InputAccordion=Component),
+        "modules.ui_components": module("modules.ui_components", InputAccordion=InputAccordion),
         "modules.call_queue": module("modules.call_queue", queue_lock=threading.Lock()),
         "modules.hashes": hashes,
         "modules.sd_models": module(

@@ -40,6 +40,12 @@ def test_what_the_controls_start_with_is_the_defaults(host: Any) -> None:
     assert options == type(options)(max_crops=0)
 
 
+def test_every_tab_has_a_switch_of_its_own(host: Any) -> None:
+    script = host.scripts["GpenPostprocessing"]
+    switches = [script().ui()["enable"] for _ in ("Extras", "txt2img", "img2img")]
+    assert len({switch.accordion_id for switch in switches}) == 3
+
+
 def test_the_default_strength_is_the_settings(host: Any) -> None:
     host.opts["gpen_strength"] = 0.3
     assert host.scripts["GpenPostprocessing"]().ui()["strength"].kwargs["value"] == 0.3
