@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-
-from ..shared.gpen2048 import GpenError, InvalidOptionError, OutOfMemoryError
+from ..shared.gpen2048 import GpenError, InvalidOptionError, OutOfMemoryError, is_out_of_memory
 from . import host
 
 Result = TypeVar("Result")
@@ -24,7 +22,7 @@ def attempt(name: str, restore: Callable[[], Result], place: str) -> Result | No
     except host.Stopped:
         return None
     except Exception as error:
-        expected = isinstance(error, (GpenError, OSError))
+        expected = isinstance(error, (GpenError, OSError)) or is_out_of_memory(error)
         hint = f" ({place})" if isinstance(error, InvalidOptionError) else ""
         host.report(f"{name} left the picture as it is: {sentence(error)}{hint}", exc_info=not expected)
         return None
@@ -33,6 +31,6 @@ def attempt(name: str, restore: Callable[[], Result], place: str) -> Result | No
 def sentence(error: Exception) -> str:
     """What went wrong and what to do about it, on one line."""
     message = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, (OutOfMemoryError, torch.cuda.OutOfMemoryError)):
+    if isinstance(error, OutOfMemoryError) or is_out_of_memory(error):
         return f"{message}; {FOR_LESS_MEMORY}"
     return message

@@ -15,6 +15,7 @@ from ..shared.gpen2048 import (
     FaceRestorer,
     Restoration,
     RestoreOptions,
+    is_out_of_memory,
     load_detector,
     load_network,
     load_parser,
@@ -95,8 +96,8 @@ def _run(restorer: FaceRestorer, pixels: Tensor, options: RestoreOptions, watch:
     """Restores; once more with half of the network's memory when the device runs out of it."""
     try:
         return restorer(pixels, options, on_progress=watch)
-    except torch.cuda.OutOfMemoryError:
-        if restorer.network.low_memory:
+    except Exception as error:
+        if not is_out_of_memory(error) or restorer.network.low_memory:
             raise
     restorer.network.low_memory = True  # outside the except block, whose traceback keeps tensors alive
     restorer.network.release()

@@ -25,7 +25,7 @@ class GpenPostprocessing(host.scripts_postprocessing.ScriptPostprocessing):
     def ui(self) -> dict[str, Any]:
         simple = [info for info in controls.shown_options() if not info.advanced]
         advanced = [info for info in controls.shown_options() if info.advanced]
-        # Without an elem_id: the host shows this in up to three tabs, and a switch looks for its panel by id on the page.
+        # No elem_id: the host may show this in three tabs, and a switch looks for its panel by id on the whole page.
         with host.ui_components.InputAccordion(False, label=NAME) as enable:
             made = {info.name: _control(info) for info in simple}
             with gr.Accordion("More GPEN options", open=False, elem_id="extras_gpen_more"):

@@ -12,6 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from ..shared.gpen2048 import Network
+from ..shared.gpen2048 import is_out_of_memory as any_out_of_memory
 
 
 def stop_if_interrupted() -> None:
@@ -57,9 +58,9 @@ def interruptible(module: nn.Module | None) -> Generator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` is one that ComfyUI answers with less work."""
+    """Whether less work may help against `error`. ComfyUI's own answer, in newer versions, also clears CUDA's state."""
     known = getattr(mm, "is_oom", None)
-    return known(error) if known is not None else isinstance(error, torch.cuda.OutOfMemoryError)
+    return (known is not None and known(error)) or any_out_of_memory(error)
 
 
 def intermediate_dtype() -> torch.dtype:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 
 def restore(host: Any, photo: Any) -> Any:
@@ -56,11 +57,19 @@ def test_memory_of_the_forward_pass_is_kept_on_the_cpu_only(host: Any, where: st
     assert len(calls) == released and not network.low_memory
 
 
+OUT_OF_MEMORY = [
+    torch.cuda.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 8.0 GB)"),
+    RuntimeError("Could not allocate tensor with 67108864 bytes. There is not enough GPU video memory available!"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:116] DefaultCPUAllocator: can't allocate memory"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["CUDA", "MPS", "DirectML", "CPU"])
 @pytest.mark.parametrize(("failures", "restored"), [(0, True), (1, True), (2, False)])
 def test_out_of_memory_is_met_with_less_memory_once(
-    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch, failures: int, restored: bool
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch, failures: int, restored: bool, error: Exception
 ) -> None:
-    torch = host.equipment.torch
     modes: list[bool] = []
     restorer_class = host.equipment.FaceRestorer
     call = restorer_class.__call__
@@ -68,7 +77,7 @@ def test_out_of_memory_is_met_with_less_memory_once(
     def scarce(self: Any, *args: Any, **kwargs: Any) -> Any:
         modes.append(self.network.low_memory)
         if len(modes) <= failures:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            raise error
         return call(self, *args, **kwargs)
 
     monkeypatch.setattr(restorer_class, "__call__", scarce)

@@ -122,6 +122,27 @@ def test_a_batch_of_crops_is_halved_until_it_fits(pack: Any, model: Any, exhaust
     assert seen == [5, 2, 2, 1]
 
 
+OUT_OF_MEMORY = [
+    torch.cuda.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 8.0 GB)"),
+    RuntimeError("Could not allocate tensor with 67108864 bytes. There is not enough GPU video memory available!"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:116] DefaultCPUAllocator: can't allocate memory"),
+    MemoryError(),
+]
+
+
+def test_out_of_memory_is_known_on_every_device(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    manners = pack("comfyui_gpen.host")
+    for newer in (False, True):
+        if newer:  # ComfyUI since 0.17 has its own answer, for CUDA alone
+            monkeypatch.setattr(
+                manners.mm, "is_oom", lambda e: isinstance(e, torch.cuda.OutOfMemoryError), raising=False
+            )
+        assert all(manners.is_out_of_memory(error) for error in OUT_OF_MEMORY)
+        assert not manners.is_out_of_memory(RuntimeError("shapes differ"))
+        assert not manners.is_out_of_memory(ValueError("out of memory"))
+
+
 def test_another_error_is_not_taken_for_lack_of_memory(
     host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, exhausted: Any
 ) -> None:
