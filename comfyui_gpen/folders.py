@@ -14,6 +14,7 @@ NETWORKS = "facerestore_models"
 DETECTORS = "facedetection_models"
 FOLDERS = {NETWORKS: "facerestore_models", DETECTORS: "facedetection"}
 SUFFIXES = (".pth", ".pt", ".safetensors")
+ONNX = ".onnx"  # GPEN's networks alone are read from it, and only with the package onnx; ReActor keeps them here
 NO_DETECTOR = "none"
 
 DETECTOR_NAMES = ("detection_", "retinaface")
@@ -29,13 +30,14 @@ def register() -> None:
             folder_paths.add_model_folder_path(key, path)
         paths, suffixes = folder_paths.folder_names_and_paths[key]
         if suffixes:  # an empty set means that every file is listed
-            folder_paths.folder_names_and_paths[key] = (paths, {*suffixes, *SUFFIXES})
+            onnx = {ONNX} if key == NETWORKS else set()
+            folder_paths.folder_names_and_paths[key] = (paths, {*suffixes, *SUFFIXES, *onnx})
 
 
 def network_files() -> list[str]:
-    """Names of what may be GPEN networks, the 2048 one first."""
+    """Names of what may be GPEN networks, the 2048 one first, ONNX after the others."""
     names = [name for name in _files(NETWORKS) if not _stem(name).startswith(OTHER_NAMES)]
-    return sorted(names, key=lambda name: ("gpen" not in _stem(name), "2048" not in name, name))
+    return sorted(names, key=lambda name: ("gpen" not in _stem(name), "2048" not in name, _suffix(name) == ONNX, name))
 
 
 def detector_files() -> list[str]:
@@ -93,7 +95,11 @@ def _missing(what: str, name: str, key: str, usual: str) -> str:
 
 def _files(key: str) -> list[str]:
     register()
-    return [name for name in folder_paths.get_filename_list(key) if Path(name).suffix.lower() in SUFFIXES]
+    return [name for name in folder_paths.get_filename_list(key) if _is_readable(name)]
+
+
+def _is_readable(name: str) -> bool:
+    return _suffix(name) in SUFFIXES or (_suffix(name) == ONNX and _stem(name).startswith("gpen"))
 
 
 def _find(name: str, keys: tuple[str, ...] = (DETECTORS, NETWORKS)) -> Path | None:
@@ -104,3 +110,7 @@ def _find(name: str, keys: tuple[str, ...] = (DETECTORS, NETWORKS)) -> Path | No
 
 def _stem(name: str) -> str:
     return Path(name).stem.lower()
+
+
+def _suffix(name: str) -> str:
+    return Path(name).suffix.lower()

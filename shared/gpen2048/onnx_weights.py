@@ -34,7 +34,7 @@ def read_onnx(path: Path) -> dict[str, Tensor]:
     try:
         onnx: Any = importlib.import_module("onnx")
     except ImportError as error:
-        needed = "wanted the package onnx, the extra gpen2048[onnx], to read it"
+        needed = "wanted the package onnx to read it: pip install onnx"
         raise CheckpointError(f"{path}: this is an ONNX file; {needed}") from error
     try:
         graph = Graph(onnx.load(str(path)))

@@ -52,6 +52,16 @@ def test_networks_leaves_out_what_is_none(bare_host: Any) -> None:
     assert bare_host.weights.network_sizes() == [2048, 1024, 512]
 
 
+def test_onnx_files_are_networks_by_their_name_and_come_last(bare_host: Any) -> None:
+    folder = bare_host.folder / "GPEN"
+    for name in ("GPEN-BFR-2048.onnx", "GPEN-BFR-512.onnx", "inswapper_128.onnx", "retinaface-r50.onnx"):
+        (folder / name).write_bytes(b"x")
+    assert list(bare_host.weights.networks()) == ["GPEN-BFR-2048.onnx", "GPEN-BFR-512.onnx"]
+    assert bare_host.weights.find_network().name == "GPEN-BFR-2048.onnx" and not bare_host.weights.detectors()
+    (folder / "GPEN-BFR-2048.pth").write_bytes(b"x")
+    assert bare_host.weights.find_network().name == "GPEN-BFR-2048.pth"
+
+
 def test_the_better_detector_comes_first_and_gfpgans_folder_counts(bare_host: Any) -> None:
     (bare_host.folder / "GFPGAN").mkdir()
     (bare_host.folder / "GPEN" / "detection_mobilenet0.25_Final.pth").write_bytes(b"x")

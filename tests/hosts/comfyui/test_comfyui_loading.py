@@ -21,6 +21,16 @@ def test_files_are_offered_the_right_way(host: Any, nodes: dict[str, Any], netwo
     assert detector.more["options"] == ["detection_Resnet50_Final.pth", "none"]
 
 
+def test_onnx_files_are_networks_by_their_name_and_come_last(host: Any, nodes: dict[str, Any]) -> None:
+    for name in ("GPEN-BFR-2048.onnx", "GPEN-BFR-512.onnx", "GPEN-BFR-512.pth", "inswapper_128.onnx"):
+        (host.models / "facerestore_models" / name).touch()
+    (host.models / "facerestore_models" / "retinaface_r50.onnx").touch()
+    network, detector, _ = nodes["GPENLoader"].define_schema().inputs
+    assert network.more["options"] == ["GPEN-BFR-2048.onnx", "GPEN-BFR-512.pth", "GPEN-BFR-512.onnx"]
+    assert detector.more["options"] == ["none"]
+    assert nodes["GPENLoader"].validate_inputs("GPEN-BFR-2048.onnx", "none") is True
+
+
 def test_folders_survive_other_packs_and_the_users_own(host: Any, nodes: dict[str, Any], tmp_path: Path) -> None:
     own = tmp_path / "elsewhere"
     own.mkdir()
