@@ -56,7 +56,7 @@ class OptionInfo:
         section: Any = None,
     ):
         self.default, self.label, self.component, self.section = default, label, component, section
-        self.component_args = component_args
+        self.component_args, self.refresh, self.infotext = component_args, None, None
         self.comment_after = ""
 
     def info(self, info: str) -> OptionInfo:
@@ -74,6 +74,12 @@ class Opts:
     def add_option(self, key: str, info: OptionInfo) -> None:
         self.data_labels[key] = info
         self.data.setdefault(key, info.default)
+
+    def pasted(self, infotext: dict[str, Any]) -> dict[str, Any]:
+        """The settings that a picture's text brings back: get_override_settings of modules/infotext_utils.py."""
+        names = {info.infotext: key for key, info in self.data_labels.items() if info.infotext}
+        texts = {names[name]: str(value) for name, value in infotext.items() if name in names and value is not None}
+        return {key: type(self.data_labels[key].default)(text) for key, text in texts.items()}
 
     def __getattr__(self, name: str) -> Any:
         if name in ("data", "data_labels") or name not in self.data:
