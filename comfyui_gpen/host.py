@@ -39,8 +39,11 @@ def loaded(patchers: Sequence[ModelPatcher], memory_required: int) -> Generator[
 
 
 def _is_resident(patcher: ModelPatcher) -> bool:
-    """Whether its weights are where they are used, or get there by themselves."""
-    if isinstance(patcher.model, Network) or getattr(patcher, "is_dynamic", bool)():
+    """Whether its weights are where they are used, or get there by themselves.
+
+    A dynamic patcher (ComfyUI 0.16) leaves some behind, too: its layers are to fetch theirs, which only ComfyUI's own do.
+    """
+    if isinstance(patcher.model, Network):
         return True
     tensors = chain(patcher.model.parameters(), patcher.model.buffers())
     return all(tensor.device.type == torch.device(patcher.load_device).type for tensor in tensors)

@@ -76,10 +76,10 @@ class Restoring:
         detector = self.model.require_detector() if self.choice.needs_detector else None
         patchers = self._patchers()
         at_once = faces_at_once(self.model, held=self._waiting_bytes)
+        if self.background is not None:  # first: an older ComfyUI's model makes room for itself, in other models' place
+            stack.enter_context(self.background)
         device = stack.enter_context(loaded(patchers, self._memory_required(at_once)))
         network = stack.enter_context(SparingNetwork(self.model, self._progress.show, patchers[1:]))
-        if self.background is not None:
-            stack.enter_context(self.background)
         stack.enter_context(interruptible(detector.network if detector else None))
         return FaceRestorer(network, detector, parser, batch=at_once), device
 

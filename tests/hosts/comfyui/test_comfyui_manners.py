@@ -182,18 +182,37 @@ def test_the_upscale_model_makes_the_background(
     assert doubler.devices == ["cpu", "cpu"]
 
 
+def test_the_upscale_model_takes_no_place_of_what_is_in_use(
+    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any
+) -> None:
+    seen: list[list[Any]] = []
+
+    class Watching(Doubler):
+        def __call__(self, image: Tensor) -> Tensor:
+            seen.append(list(host.loaded))
+            return super().__call__(image)
+
+    run(nodes, photos, model, bboxes, upscale_model=Watching(), scale="2")
+    assert seen == [[model.patcher]] * 3
+
+
 def test_at_scale_one_the_upscale_model_rests(nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any) -> None:
     doubler = Doubler()
     run(nodes, photos, model, bboxes, upscale_model=doubler)
     assert doubler.devices == []
 
 
-def test_weights_left_behind_are_fetched_and_returned(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dynamic", [None, False, True], ids=["old", "plain", "dynamic"])
+def test_weights_left_behind_are_fetched_and_returned(
+    pack: Any, monkeypatch: pytest.MonkeyPatch, dynamic: bool | None
+) -> None:
     manners = pack("comfyui_gpen.host")
     module = nn.Linear(2, 2)
     moves: list[str] = []
     monkeypatch.setattr(module, "to", lambda device: moves.append(str(device)))  # watched, not moved
     patcher = sys.modules["comfy.model_patcher"].ModelPatcher(module, torch.device("cuda"), torch.device("cpu"))
+    if dynamic is not None:
+        patcher.is_dynamic = lambda: dynamic
     with manners.loaded([patcher], 0) as device:
         assert device.type == "cuda" and moves == ["cuda"]
     assert moves == ["cuda", "cpu"]
