@@ -16,6 +16,7 @@ FOLDERS = {NETWORKS: "facerestore_models", DETECTORS: "facedetection"}
 SUFFIXES = (".pth", ".pt", ".safetensors")
 ONNX = ".onnx"  # GPEN's networks alone are read from it, and only with the package onnx; ReActor keeps them here
 NO_DETECTOR = "none"
+CHOOSE = "press R, and choose it in Load GPEN"
 
 DETECTOR_NAMES = ("detection_", "retinaface")
 PARSER_NAMES = ("parsing_parsenet", "parsenet-latest")
@@ -56,7 +57,8 @@ def require_network(name: str) -> Path:
     """The path of a network; WeightsNotFoundError says what to fetch and where to put it."""
     path = _find(name, (NETWORKS,))
     if path is None:
-        raise WeightsNotFoundError(_missing("GPEN network", name, NETWORKS, "GPEN-BFR-2048"))
+        fetch = _how_to_fetch(name, NETWORKS, "GPEN-BFR-2048")
+        raise WeightsNotFoundError(f"There is no GPEN network {name!r}. {fetch}, {CHOOSE}.")
     return path
 
 
@@ -64,7 +66,8 @@ def require_detector(name: str) -> Path:
     """As `require_network`, for a detector."""
     path = _find(name)
     if path is None:
-        raise WeightsNotFoundError(_missing("face detector", name, DETECTORS, "RetinaFace-R50"))
+        fetch = _how_to_fetch(name, DETECTORS, "RetinaFace-R50")
+        raise WeightsNotFoundError(f"There is no face detector {name!r}. {fetch}, {CHOOSE}.")
     return path
 
 
@@ -72,25 +75,27 @@ def require_parser() -> Path:
     """As `require_network`, for ParseNet."""
     path = parser_file()
     if path is None:
-        raise WeightsNotFoundError(_missing("face parser", "parsing_parsenet.pth", DETECTORS, "ParseNet"))
+        fetch = _how_to_fetch("ParseNet", DETECTORS, "ParseNet")
+        raise WeightsNotFoundError(
+            f"There is no face parser, which mask_kind parse and face need. {fetch}, and run again."
+        )
     return path
 
 
 def no_detector() -> str:
     """What to tell someone who needs a detector and has chosen none."""
-    return _missing("face detector", NO_DETECTOR, DETECTORS, "RetinaFace-R50")
+    told = f"Load GPEN has {NO_DETECTOR!r} for a face detector, but faces must be found here."
+    if detector_files():
+        return f"{told} Choose a detector in Load GPEN."
+    return f"{told} {_how_to_fetch('RetinaFace-R50', DETECTORS, 'RetinaFace-R50')}, {CHOOSE}."
 
 
-def _missing(what: str, name: str, key: str, usual: str) -> str:
+def _how_to_fetch(name: str, key: str, usual: str) -> str:
     """Names file, link and folder: of the file asked for if it is a known one, else of the `usual` one."""
     register()
     entry = find_entry(name) or entry_for(usual)
     folders = " or ".join(folder_paths.get_folder_paths(key))
-    link = entry.sources[0]
-    return (
-        f"There is no {what} {name!r}. Fetch {entry.file} from {link} (saved under that name), put it into {folders}, "
-        "press R, and choose it in Load GPEN."
-    )
+    return f"Fetch {entry.file} from {entry.sources[0]} (saved under that name), put it into {folders}"
 
 
 def _files(key: str) -> list[str]:

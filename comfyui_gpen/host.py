@@ -41,7 +41,7 @@ def loaded(patchers: Sequence[ModelPatcher], memory_required: int) -> Generator[
 def _is_resident(patcher: ModelPatcher) -> bool:
     """Whether its weights are where they are used, or get there by themselves.
 
-    A dynamic patcher (ComfyUI 0.16) leaves some behind, too: its layers are to fetch theirs, which only ComfyUI's own do.
+    A dynamic patcher (ComfyUI 0.16) leaves some behind, too, for layers to fetch, which only ComfyUI's own do.
     """
     if isinstance(patcher.model, Network):
         return True
