@@ -23,6 +23,32 @@ def test_memory_is_asked_for_once(host: Any, nodes: dict[str, Any], model: Any, 
     assert load["memory"] >= model.network.memory_required(1)
 
 
+def test_scale_auto_asks_for_what_its_faces_need(
+    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any
+) -> None:
+    """Not for max_scale, beside which no other model could stay."""
+    for scale in ("1", "auto", "4"):
+        run(nodes, photos, model, bboxes, scale=scale)
+    one, auto, four = (load["memory"] for load in host.loads)
+    assert one == auto < four  # no face here needs enlarging
+
+
+@pytest.mark.parametrize(
+    ("boxes", "inputs", "told"),
+    [
+        ([[], [], []], {}, "GPEN: no face found in 3 frames"),
+        (None, {}, "GPEN: 3 faces found in 3 frames, 3 restored"),
+        (None, {"min_face": 1000}, "GPEN: 3 faces found in 3 frames, none restored: smaller than 1000 px"),
+    ],
+)
+def test_the_log_has_one_line_on_what_was_done(
+    nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, caplog: Any, boxes: Any, inputs: Any, told: str
+) -> None:
+    with caplog.at_level(logging.INFO):
+        run(nodes, photos, model, bboxes if boxes is None else boxes, **inputs)
+    assert [record.getMessage() for record in caplog.records if record.name.endswith("restoring")] == [told]
+
+
 def test_no_activations_are_kept(nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any) -> None:
     run(nodes, photos, model, bboxes)
     assert not model.network._kept
