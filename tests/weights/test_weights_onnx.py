@@ -177,5 +177,5 @@ def test_another_network_and_a_truncated_file(by_tracing: Path, tmp_path: Path) 
 
 def test_without_the_package_it_is_told_how_to_get_it(by_tracing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(CheckpointError, match="pip install onnx"):
+    with pytest.raises(CheckpointError, match="install onnx with pip"):
         read_state_dict(by_tracing)
