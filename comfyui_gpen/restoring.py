@@ -162,6 +162,5 @@ class Restoring:
 
     def _explained(self, number: int, report: FaceReport) -> FaceReport:
         """A refusal in the words of the node's inputs."""
-        return (
-            report if report.restored else replace(report, reason=self.choice.reason(number, report) or report.reason)
-        )
+        reason = "" if report.restored else self.choice.reason(number, report)
+        return replace(report, reason=reason) if reason else report
