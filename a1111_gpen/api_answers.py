@@ -11,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
 from PIL import Image
 
 from ..shared.gpen2048 import (
@@ -24,6 +23,7 @@ from ..shared.gpen2048 import (
     RestoreOptions,
     UnsupportedImageError,
     WeightsNotFoundError,
+    is_out_of_memory,
     read_image,
     write_image,
 )
@@ -53,12 +53,14 @@ def restore(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         return _restore(request)
-    except torch.cuda.OutOfMemoryError as error:
-        raise Refused(STATUSES[OutOfMemoryError], sentence(error)) from error
     except GpenError as error:
         raise Refused(STATUSES.get(type(error), UNUSABLE), sentence(error)) from error
     except host.Stopped:
         raise Refused(409, "stopped by the user") from None
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise Refused(STATUSES[OutOfMemoryError], sentence(error)) from error
 
 
 def models() -> dict[str, Any]:

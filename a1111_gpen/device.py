@@ -87,7 +87,7 @@ def _checkpoint_aside(required: int, device: torch.device) -> Iterator[None]:
     from modules import sd_models
 
     checkpoint: Any = getattr(getattr(sd_models, "model_data", None), "sd_model", None)
-    if checkpoint is None or device.type != "cuda" or torch.cuda.mem_get_info(device)[0] >= required:
+    if checkpoint is None or device.type != "cuda" or _free_bytes(device) >= required:
         yield
         return
     sd_models.send_model_to_cpu(checkpoint)
@@ -95,3 +95,9 @@ def _checkpoint_aside(required: int, device: torch.device) -> Iterator[None]:
         yield
     finally:
         sd_models.send_model_to_device(checkpoint)
+
+
+def _free_bytes(device: torch.device) -> int:
+    """Free memory of a CUDA device. The host's is "cuda" without a number, which torch before 2.5 refuses here."""
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return torch.cuda.mem_get_info(index)[0]

@@ -13,14 +13,17 @@ from torch import Tensor, nn
 
 from ..shared.gpen2048 import (
     FaceRestorer,
+    Network,
     Restoration,
     RestoreOptions,
+    is_out_of_memory,
     load_detector,
     load_network,
     load_parser,
 )
 from . import device, host, weights
 
+SCALING_BYTES = 2 << 30  # the 2048 network in fp32, weights (0.3 GB) and activations (1.4 GB)
 PICTURE_COPIES = 4  # input, canvas, mask and what compositing makes meanwhile
 
 
@@ -33,6 +36,10 @@ class Choice:
 
     def network_path(self) -> Path:
         return weights.find_network(self.network, self.size)
+
+    def known_path(self) -> Path | None:
+        """As `network_path`, but None for a file that is not there yet."""
+        return weights.known_network(self.network, self.size)
 
 
 class Equipment:
@@ -65,7 +72,7 @@ class Equipment:
         parser_path = weights.find_parser() if options.needs_parser else None
         with device.building():
             network = self._keep(
-                "network", network_path, lambda: load_network(network_path, dtype=dtype, size=size), dtype
+                "network", network_path, lambda: _read_network(network_path, dtype, size, where), dtype
             )
             detector = self._keep("detector", detector_path, lambda: load_detector(detector_path))
             parser = self._keep("parser", parser_path, lambda: load_parser(parser_path)) if parser_path else None
@@ -80,23 +87,32 @@ class Equipment:
 
     def _put_away(self, restorer: FaceRestorer, where: torch.device) -> None:
         """Leaves the device as the settings say; memory of the forward pass stays only where it is plentiful."""
-        unload = host.option("face_restoration_unload", False)
-        if unload:
+        forget = host.option("gpen_unload", False)
+        unload = forget or host.option("face_restoration_unload", False)
+        if unload:  # what is to be forgotten, too: whoever called this still holds it
             _move(restorer, torch.device("cpu"))
         if unload or where.type != "cpu":
             restorer.network.release()
         restorer.network.low_memory = False
-        if host.option("gpen_unload", False):
+        if forget:
             self._kept.clear()
         host.devices.torch_gc()
+
+
+def _read_network(path: Path, dtype: torch.dtype, size: int | None, where: torch.device) -> Network:
+    """fp16 takes a pass in fp32 to choose its scales, which is done where the network will compute."""
+    if dtype != torch.float16:
+        return load_network(path, dtype=dtype, size=size)
+    with device.room(SCALING_BYTES, where):
+        return load_network(path, device=where, dtype=dtype, size=size)
 
 
 def _run(restorer: FaceRestorer, pixels: Tensor, options: RestoreOptions, watch: host.Watch) -> Restoration:
     """Restores; once more with half of the network's memory when the device runs out of it."""
     try:
         return restorer(pixels, options, on_progress=watch)
-    except torch.cuda.OutOfMemoryError:
-        if restorer.network.low_memory:
+    except Exception as error:
+        if not is_out_of_memory(error) or restorer.network.low_memory:
             raise
     restorer.network.low_memory = True  # outside the except block, whose traceback keeps tensors alive
     restorer.network.release()
@@ -123,9 +139,10 @@ def _with_data(loaded: Any) -> Any:
 
 
 def _required(restorer: FaceRestorer, pixels: Tensor, options: RestoreOptions, where: torch.device) -> int:
-    """Bytes on `where` of weights, of one forward pass, and of a few copies of the picture."""
+    """Bytes still needed on `where` for weights, one forward pass, and a few copies of the picture."""
     parameters = [parameter for module in _modules(restorer) for parameter in module.parameters()]
-    weights_bytes = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
+    missing = [parameter for parameter in parameters if parameter.device.type != where.type]
+    weights_bytes = sum(parameter.numel() * parameter.element_size() for parameter in missing)
     scale = options.max_scale if options.scale == "auto" else options.scale
     picture = PICTURE_COPIES * pixels.numel() * pixels.element_size() * scale**2
     return weights_bytes + restorer.network.memory_required(device=where) + round(picture)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..shared.gpen2048 import WeightsNotFoundError
+from ..shared.gpen2048 import InvalidOptionError
 from . import host, settings
 from .face_restoration import GpenFaceRestoration
 
-AXIS = settings.INFOTEXT["strength"]
+AXIS = settings.infotext_name("strength")
 GRIDS = ("xyz_grid.py", "scripts.xyz_grid")  # what the host's grid script calls its module
 
 
 class GpenInfotext(host.scripts.Script):
-    """Writes GPEN's strength and model beside the host's own "Face restoration: GPEN-2048"."""
+    """Writes GPEN's options and model beside the host's own "Face restoration: GPEN-2048"."""
 
     create_group = False  # there is nothing to show
 
@@ -27,12 +27,13 @@ class GpenInfotext(host.scripts.Script):
         restorer = _chosen_restorer()
         if restorer is None or not getattr(p, "restore_faces", False):
             return
-        p.extra_generation_params[AXIS] = host.option(settings.key("strength"))
         try:
-            path = restorer.choice().network_path()
-        except WeightsNotFoundError:
+            p.extra_generation_params.update(settings.remembered(settings.restorer_options()))
+        except InvalidOptionError:
             return  # the restorer itself will say so
-        p.extra_generation_params["GPEN model"] = host.short_hash(path) or path.stem
+        path = restorer.choice().known_path()
+        if path is not None:  # else it is fetched, or missed, when there is a picture to restore
+            p.extra_generation_params["GPEN model"] = host.short_hash(path) or path.stem
 
 
 def _chosen_restorer() -> GpenFaceRestoration | None:

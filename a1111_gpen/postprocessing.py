@@ -25,7 +25,8 @@ class GpenPostprocessing(host.scripts_postprocessing.ScriptPostprocessing):
     def ui(self) -> dict[str, Any]:
         simple = [info for info in controls.shown_options() if not info.advanced]
         advanced = [info for info in controls.shown_options() if info.advanced]
-        with host.ui_components.InputAccordion(False, label=NAME, elem_id="extras_gpen") as enable:
+        # No elem_id: the host may show this in three tabs, and a switch looks for its panel by id on the whole page.
+        with host.ui_components.InputAccordion(False, label=NAME) as enable:
             made = {info.name: _control(info) for info in simple}
             with gr.Accordion("More GPEN options", open=False, elem_id="extras_gpen_more"):
                 choices = settings.file_choices(weights.networks())
@@ -39,7 +40,7 @@ class GpenPostprocessing(host.scripts_postprocessing.ScriptPostprocessing):
             return
         choice = Choice(model or weights.AUTOMATIC)
         if attempt(NAME, lambda: _restore(pp, choice, values), "Extras tab") is None:
-            pp.info["GPEN"] = "picture left as it was"  # its reason, in the console, may name the user's folders
+            pp.info.update({**dict.fromkeys(settings.remembered(RestoreOptions())), **_facts()})
 
 
 def _restore(pp: Any, choice: Choice, values: Mapping[str, Any]) -> Restoration:
@@ -47,18 +48,20 @@ def _restore(pp: Any, choice: Choice, values: Mapping[str, Any]) -> Restoration:
     picture = pictures.from_pil(pp.image)
     result = EQUIPMENT.restore(picture.pixels, options, choice)
     pp.image = pictures.to_pil(picture.with_pixels(result.image))
-    pp.info.update(_infotext(result, choice, options))
+    path = choice.network_path()
+    pp.info.update({**settings.remembered(options), **_facts(result, host.short_hash(path) or path.stem)})
     return result
 
 
-def _infotext(result: Restoration, choice: Choice, options: RestoreOptions) -> dict[str, Any]:
-    """What the picture remembers; the host leaves out what is None."""
-    path = choice.network_path()
+def _facts(result: Restoration | None = None, model: str | None = None) -> dict[str, Any]:
+    """What the picture remembers besides the options; the host leaves out what is None."""
+    enlarged = result is not None and result.scale != 1
     return {
-        "GPEN strength": round(options.strength, 3),
-        "GPEN model": host.short_hash(path) or path.stem,
-        "GPEN faces restored": sum(face.restored for face in result.faces),
-        "GPEN scale": None if result.scale == 1 else round(result.scale, 3),
+        # The reason is in the console: it may name the user's folders.
+        "GPEN": None if result else "picture left as it was",
+        "GPEN model": model,
+        "GPEN faces restored": sum(face.restored for face in result.faces) if result else None,
+        "GPEN scale": round(result.scale, 3) if enlarged else None,
     }
 
 

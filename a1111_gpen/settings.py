@@ -13,13 +13,25 @@ SECTION = ("gpen2048", "GPEN-2048")
 PLACE = "Settings > GPEN-2048"
 CATEGORY = "postprocessing"
 SIZE_CHANGING = ("scale", "max_scale")  # a face restorer keeps the size
-INFOTEXT = {"strength": "GPEN strength"}
 MEGAPIXELS_IN, MEGAPIXELS_OUT = 32, 256  # what the API takes, and makes, at most
 
 
 def key(name: str) -> str:
     """The settings key of an option."""
     return f"gpen_{name}"
+
+
+def infotext_name(name: str) -> str:
+    """What an option is called in the text that pictures carry; the host brings it back to the setting by this name."""
+    return f"GPEN {name.replace('_', ' ')}"
+
+
+def remembered(options: RestoreOptions) -> dict[str, Any]:
+    """What pictures remember: the strength, and what is not the default; else None, which the hosts leave out.
+
+    None is there because a host keeps such a text for a whole batch, whatever other pictures have put into it.
+    """
+    return {infotext_name(info.name): _remembered(info, getattr(options, info.name)) for info in _options()}
 
 
 def restorer_options() -> RestoreOptions:
@@ -34,7 +46,8 @@ def add_section() -> None:
         "gpen_detector": ("Face detector", weights.detectors),
     }
     for name, (title, known) in model.items():
-        _add(name, weights.AUTOMATIC, title, gr.Dropdown, lambda known=known: {"choices": file_choices(known())})
+        info = _add(name, weights.AUTOMATIC, title, gr.Dropdown, lambda known=known: {"choices": file_choices(known())})
+        info.refresh = _nothing  # a button beside the menu, which the host then makes anew
     for info in _options():
         _add_option(info)
     precisions = {"choices": list(device.PRECISIONS)}
@@ -54,10 +67,19 @@ def _options() -> list[OptionInfo]:
     return [info for info in controls.shown_options() if info.name not in SIZE_CHANGING]
 
 
+def _remembered(info: OptionInfo, value: Any) -> Any:
+    """As the setting has it: face numbers as text, fractions without the dust of floating point."""
+    if value == info.default and info.name != "strength":
+        return None
+    if isinstance(value, tuple):
+        return ",".join(str(number) for number in value)
+    return round(value, 3) if isinstance(value, float) else value
+
+
 def _add_option(info: OptionInfo) -> None:
     kind, arguments = controls.component(info)
     default = controls.shown_value(info, info.default)
-    _add(key(info.name), default, controls.label(info), kind, arguments, info.help, INFOTEXT.get(info.name))
+    _add(key(info.name), default, controls.label(info), kind, arguments, info.help, infotext_name(info.name))
 
 
 def _add(
@@ -68,8 +90,13 @@ def _add(
     arguments: Any = None,
     help: str = "",
     infotext: str | None = None,
-) -> None:
+) -> Any:
     info = host.shared.OptionInfo(default, title, kind, arguments, section=SECTION)
     info.category_id = CATEGORY  # not every fork's OptionInfo takes these two as arguments
     info.infotext = infotext
     host.shared.opts.add_option(name, info.info(help) if help else info)
+    return info
+
+
+def _nothing() -> None:
+    """Files are looked for whenever a menu is made."""

@@ -12,6 +12,7 @@ from .fetching import fetch_missing, where_from
 AUTOMATIC = "Automatic"
 MAIN_SIZE = 2048
 SUFFIXES = (".safetensors", ".pth", ".pt")
+ONNX = ".onnx"  # GPEN's networks alone are read from it, and only with the package onnx
 NETWORK = re.compile(r"gpen-bfr-(\d+)|pytorch_model-(2048)", re.IGNORECASE)  # the second is ModelScope's name
 DETECTOR = re.compile(r"detection_(resnet50|mobilenet0\.25)_final|retinaface-r50", re.IGNORECASE)
 PARSER = re.compile(r"parsing_parsenet|parsenet-latest", re.IGNORECASE)
@@ -20,9 +21,9 @@ OTHER = re.compile(r"detection_.*|retinaface.*|parsing_.*|parsenet.*|gpen-bfr-\d
 
 
 def networks() -> dict[str, Path]:
-    """Files of the GPEN folder that may be networks, by file name; the well-known names first."""
+    """Files of the GPEN folder that may be networks, by name; the well-known ones first, ONNX after the others."""
     found = [path for path in _files(host.weight_folders()[0]) if not OTHER.fullmatch(path.stem)]
-    return {path.name: path for path in sorted(found, key=lambda path: (not NETWORK.fullmatch(path.stem), path.name))}
+    return {path.name: path for path in sorted(found, key=_rank)}
 
 
 def network_sizes() -> list[int]:
@@ -36,18 +37,22 @@ def detectors() -> dict[str, Path]:
     return dict(sorted(found.items(), key=lambda entry: "mobilenet" in entry[0].lower()))
 
 
-def find_network(name: str = AUTOMATIC, size: int = MAIN_SIZE) -> Path:
-    """The network called `name`, or the one of `size` px; WeightsNotFoundError says what to put where."""
+def known_network(name: str = AUTOMATIC, size: int = MAIN_SIZE) -> Path | None:
+    """The network called `name`, or the one of `size` px; None when it is not there. Fetches nothing."""
     known = networks()
-    folder = host.weight_folders()[0]
-    if name in known:
-        return known[name]
     if name and name != AUTOMATIC:
-        seen = ", ".join(known) or "no network at all"
+        return known.get(name)
+    return next((path for path in known.values() if _size(path) == size), None)
+
+
+def find_network(name: str = AUTOMATIC, size: int = MAIN_SIZE) -> Path:
+    """As `known_network`, or fetched where the user agreed to that; WeightsNotFoundError says what to put where."""
+    path, folder = known_network(name, size), host.weight_folders()[0]
+    if path is not None:
+        return path
+    if name and name != AUTOMATIC:
+        seen = ", ".join(networks()) or "no network at all"
         raise WeightsNotFoundError(f"no file {name} in {folder}, which holds {seen}")
-    for path in known.values():
-        if _size(path) == size:
-            return path
     wanted = f"GPEN-BFR-{size}"
     missing = f"no GPEN network of {size} px in {folder}: put {wanted}.pth there{where_from(wanted)}"
     return _fetched(wanted, missing)
@@ -85,7 +90,16 @@ def _fetched(name: str, missing: str) -> Path:
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in folder.iterdir() if _is_readable(path) and path.is_file())
+
+
+def _is_readable(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in SUFFIXES or (suffix == ONNX and path.stem.lower().startswith("gpen"))
+
+
+def _rank(path: Path) -> tuple[bool, bool, str]:
+    return not NETWORK.fullmatch(path.stem), path.suffix.lower() == ONNX, path.name
 
 
 def _matching(pattern: re.Pattern[str]) -> list[Path]:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..shared.gpen2048 import Face, InvalidOptionError
+from ..shared.gpen2048 import Face, FaceReport, InvalidOptionError
 
 Box = dict[str, Any]
 COLOUR = (255, 220, 0)
@@ -46,14 +46,14 @@ def faces_of_boxes(boxes: Sequence[Box]) -> list[Face] | None:
     return [Face(_corners(box), box["landmarks"], box.get("score", 1.0)) for box in boxes]
 
 
-def in_boxes(face: Face, boxes: Sequence[Box]) -> bool:
+def in_boxes(face: Face | FaceReport, boxes: Sequence[Box]) -> bool:
     """Whether the face's centre lies in one of the boxes."""
     x, y = centre(face)
     corners = [_corners(box) for box in boxes]
     return any(x0 <= x <= x1 and y0 <= y <= y1 for x0, y0, x1, y1 in corners)
 
 
-def in_mask(face: Face, mask: Tensor, size: tuple[int, int]) -> bool:
+def in_mask(face: Face | FaceReport, mask: Tensor, size: tuple[int, int]) -> bool:
     """Whether the face's centre lies in `mask` (h, w), which covers an image of `size` (H, W)."""
     x, y = centre(face)
     column, row = int((x + 0.5) / size[1] * mask.shape[1]), int((y + 0.5) / size[0] * mask.shape[0])
@@ -69,17 +69,17 @@ def mask_of_frame(mask: Tensor, number: int, frames: int) -> Tensor:
     return masks[number if len(masks) == frames else 0]
 
 
-def centre(face: Face) -> tuple[float, float]:
+def centre(face: Face | FaceReport) -> tuple[float, float]:
     x0, y0, x1, y1 = face.box.tolist()
     return (x0 + x1) / 2, (y0 + y1) / 2
 
 
-def box_mask(faces: Sequence[Face], size: tuple[int, int]) -> Tensor:
-    """(H, W): 1 in the faces' boxes."""
+def mask_of_boxes(boxes: Sequence[Box], size: tuple[int, int]) -> Tensor:
+    """(H, W): 1 in the boxes."""
     mask = torch.zeros(size)
-    for face in faces:
-        x0, y0, x1, y1 = (max(0, round(edge)) for edge in face.box.tolist())
-        mask[y0 : y1 + 1, x0 : x1 + 1] = 1
+    for box in boxes:
+        x0, y0, x1, y1 = (round(edge) for edge in _corners(box))
+        mask[max(0, y0) : max(0, y1 + 1), max(0, x0) : max(0, x1 + 1)] = 1
     return mask
 
 
@@ -92,10 +92,18 @@ def numbered(pixels: Tensor, faces: Sequence[Face]) -> Tensor:
     for number, face in enumerate(faces):
         x0, y0, x1, y1 = face.box.tolist()
         draw.rectangle((x0, y0, x1, y1), outline=COLOUR, width=line)
-        label = draw.textbbox((x0, y1), str(number), font=font)
-        draw.rectangle((label[0] - line, label[1] - line, label[2] + line, label[3] + line), fill=COLOUR)
-        draw.text((x0, y1), str(number), fill=(0, 0, 0), font=font)
+        _label(draw, (x0, y1), str(number), font, line, picture.size)
     return torch.from_numpy(np.asarray(picture).copy()).float() / 255
+
+
+def _label(draw: Any, place: tuple[float, float], text: str, font: Any, margin: int, size: tuple[int, int]) -> None:
+    """`text` below and right of `place`, or as near to that as all of it lies in the picture of `size` (W, H)."""
+    left, top, right, bottom = draw.textbbox(place, text, font=font)
+    x = place[0] + max(margin - left, min(0, size[0] - 1 - margin - right))
+    y = place[1] + max(margin - top, min(0, size[1] - 1 - margin - bottom))
+    left, top, right, bottom = draw.textbbox((x, y), text, font=font)
+    draw.rectangle((left - margin, top - margin, right + margin, bottom + margin), fill=COLOUR)
+    draw.text((x, y), text, fill=(0, 0, 0), font=font)
 
 
 def _font(size: int) -> Any:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
 
-from ..shared.gpen2048 import Face, FaceDetector
-from .boxes import boxes_of_frame, faces_of_boxes, in_boxes, in_mask, mask_of_frame
+from ..shared.gpen2048 import Face, FaceReport
+from .boxes import Box, boxes_of_frame, faces_of_boxes, in_boxes, in_mask, mask_of_boxes, mask_of_frame
 from .frames import Frames
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The faces of one frame, and those left out with the reason."""
-
-    faces: list[Face]
-    refused: list[tuple[Face, str]]
 
 
 @dataclass(frozen=True)
@@ -53,24 +47,35 @@ class Choice:
                     return True
         return False
 
-    def of_frame(self, number: int, pixels: Tensor, detector: FaceDetector | None, threshold: float) -> Chosen:
-        """The faces meant in `pixels` (3, H, W): those of the boxes as they are, or those found."""
-        found = self._described(number) if self.bboxes is not None else None
-        if found is None:
-            assert detector is not None
-            found = detector(pixels, threshold)
-        reasons = [self._reason(face, number) for face in found]
-        faces = [face for face, reason in zip(found, reasons) if not reason]
-        return Chosen(faces, [(face, reason) for face, reason in zip(found, reasons) if reason])
+    def faces(self, number: int, find: Callable[[], list[Face]]) -> list[Face]:
+        """The faces of frame `number`: those of the boxes as they are, or what `find` gives."""
+        described = self._described(number) if self.bboxes is not None else None
+        return find() if described is None else described
+
+    def region(self, number: int) -> Tensor | None:
+        """(h, w) in [0, 1], of any size: where the middle of a face of the frame must lie; None for anywhere."""
+        mask = self._mask(number)
+        if self.bboxes is None or self._described(number) is not None:  # boxes that are the faces limit nothing
+            return mask
+        inside = mask_of_boxes(self._boxes(number), self.frames.size)
+        return inside if mask is None else inside * _sized(mask, self.frames.size).to(inside)
+
+    def reason(self, number: int, face: Face | FaceReport) -> str:
+        """Why `face` of frame `number` is left alone: its middle lies elsewhere; or "" when it does not."""
+        if self.bboxes is not None and not in_boxes(face, self._boxes(number)):
+            return "outside the bounding boxes"
+        mask = self._mask(number)
+        return "" if mask is None or in_mask(face, mask, self.frames.size) else "outside the mask"
 
     def _described(self, number: int) -> list[Face] | None:
-        return faces_of_boxes(boxes_of_frame(self.bboxes, number, len(self.frames)))
+        return faces_of_boxes(self._boxes(number))
 
-    def _reason(self, face: Face, number: int) -> str:
-        if self.bboxes is not None and not in_boxes(face, boxes_of_frame(self.bboxes, number, len(self.frames))):
-            return "outside the bounding boxes"
-        if self.mask is not None and not in_mask(
-            face, mask_of_frame(self.mask, number, len(self.frames)), self.frames.size
-        ):
-            return "outside the mask"
-        return ""
+    def _boxes(self, number: int) -> list[Box]:
+        return boxes_of_frame(self.bboxes, number, len(self.frames))
+
+    def _mask(self, number: int) -> Tensor | None:
+        return None if self.mask is None else mask_of_frame(self.mask, number, len(self.frames))
+
+
+def _sized(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(mask[None, None].float(), size=size, mode="nearest-exact")[0, 0]

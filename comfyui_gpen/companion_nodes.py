@@ -31,7 +31,7 @@ class GPENDetectFaces(io.ComfyNode):
             inputs=[
                 image_input(PHOTOS),
                 model_input("From Load GPEN; its detector is used."),
-                *option_widgets("threshold"),
+                *option_widgets("threshold", "order"),
             ],
             outputs=[
                 BoundingBoxType.Output(
@@ -47,7 +47,7 @@ class GPENDetectFaces(io.ComfyNode):
         from .detecting import detect
         from .frames import Frames
 
-        return io.NodeOutput(*detect(gpen_model, Frames(image), read_options(widgets).threshold))
+        return io.NodeOutput(*detect(gpen_model, Frames(image), read_options(widgets)))
 
 
 class GPENRestoreCrop(io.ComfyNode):

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .boxes import Box, bounding_boxes, box_mask, numbered
+from ..shared.gpen2048 import RestoreOptions
+from ..shared.gpen2048.selection import ordered
+from .boxes import Box, bounding_boxes, mask_of_boxes, numbered
 from .frames import Batch, Frames
 from .host import interruptible, loaded
 from .model import GpenModel
 from .progress import FaceProgress
 
 
-def detect(model: GpenModel, frames: Frames, threshold: float) -> tuple[list[list[Box]], Tensor, Tensor]:
-    """The boxes of each frame, frames with numbered boxes (B, H, W, 3), and the boxes' insides (B, H, W)."""
+def detect(model: GpenModel, frames: Frames, options: RestoreOptions) -> tuple[list[list[Box]], Tensor, Tensor]:
+    """The boxes of each frame, frames with numbered boxes (B, H, W, 3), and the boxes' insides (B, H, W).
+
+    Of `options` the threshold and the order count, which is that of the numbers and of the boxes.
+    """
     detector = model.require_detector()
     progress = FaceProgress(len(frames))
     memory = detector.memory_required(*frames.size) + frames.pixels_bytes
@@ -22,9 +27,10 @@ def detect(model: GpenModel, frames: Frames, threshold: float) -> tuple[list[lis
         for number in range(len(frames)):
             progress.frame(number)
             pixels = frames.picture(number, device).pixels
-            faces = detector(pixels, threshold)
+            found = detector(pixels, options.threshold)
+            faces = [found[place] for place in ordered(found, options.order)]
             boxes.append(bounding_boxes(faces))
             previews.put(number, numbered(pixels, faces))
-            masks.put(number, box_mask(faces, frames.size))
+            masks.put(number, mask_of_boxes(boxes[-1], frames.size))
     progress.frame(len(frames))
     return boxes, previews.frames, masks.frames

@@ -14,7 +14,9 @@ NETWORKS = "facerestore_models"
 DETECTORS = "facedetection_models"
 FOLDERS = {NETWORKS: "facerestore_models", DETECTORS: "facedetection"}
 SUFFIXES = (".pth", ".pt", ".safetensors")
+ONNX = ".onnx"  # GPEN's networks alone are read from it, and only with the package onnx; ReActor keeps them here
 NO_DETECTOR = "none"
+CHOOSE = "press R, and choose it in Load GPEN"
 
 DETECTOR_NAMES = ("detection_", "retinaface")
 PARSER_NAMES = ("parsing_parsenet", "parsenet-latest")
@@ -29,13 +31,14 @@ def register() -> None:
             folder_paths.add_model_folder_path(key, path)
         paths, suffixes = folder_paths.folder_names_and_paths[key]
         if suffixes:  # an empty set means that every file is listed
-            folder_paths.folder_names_and_paths[key] = (paths, {*suffixes, *SUFFIXES})
+            onnx = {ONNX} if key == NETWORKS else set()
+            folder_paths.folder_names_and_paths[key] = (paths, {*suffixes, *SUFFIXES, *onnx})
 
 
 def network_files() -> list[str]:
-    """Names of what may be GPEN networks, the 2048 one first."""
+    """Names of what may be GPEN networks, the 2048 one first, ONNX after the others."""
     names = [name for name in _files(NETWORKS) if not _stem(name).startswith(OTHER_NAMES)]
-    return sorted(names, key=lambda name: ("gpen" not in _stem(name), "2048" not in name, name))
+    return sorted(names, key=lambda name: ("gpen" not in _stem(name), "2048" not in name, _suffix(name) == ONNX, name))
 
 
 def detector_files() -> list[str]:
@@ -54,7 +57,8 @@ def require_network(name: str) -> Path:
     """The path of a network; WeightsNotFoundError says what to fetch and where to put it."""
     path = _find(name, (NETWORKS,))
     if path is None:
-        raise WeightsNotFoundError(_missing("GPEN network", name, NETWORKS, "GPEN-BFR-2048"))
+        fetch = _how_to_fetch(name, NETWORKS, "GPEN-BFR-2048")
+        raise WeightsNotFoundError(f"There is no GPEN network {name!r}. {fetch}, {CHOOSE}.")
     return path
 
 
@@ -62,7 +66,8 @@ def require_detector(name: str) -> Path:
     """As `require_network`, for a detector."""
     path = _find(name)
     if path is None:
-        raise WeightsNotFoundError(_missing("face detector", name, DETECTORS, "RetinaFace-R50"))
+        fetch = _how_to_fetch(name, DETECTORS, "RetinaFace-R50")
+        raise WeightsNotFoundError(f"There is no face detector {name!r}. {fetch}, {CHOOSE}.")
     return path
 
 
@@ -70,30 +75,36 @@ def require_parser() -> Path:
     """As `require_network`, for ParseNet."""
     path = parser_file()
     if path is None:
-        raise WeightsNotFoundError(_missing("face parser", "parsing_parsenet.pth", DETECTORS, "ParseNet"))
+        fetch = _how_to_fetch("ParseNet", DETECTORS, "ParseNet")
+        raise WeightsNotFoundError(
+            f"There is no face parser, which mask_kind parse and face need. {fetch}, and run again."
+        )
     return path
 
 
 def no_detector() -> str:
     """What to tell someone who needs a detector and has chosen none."""
-    return _missing("face detector", NO_DETECTOR, DETECTORS, "RetinaFace-R50")
+    told = f"Load GPEN has {NO_DETECTOR!r} for a face detector, but faces must be found here."
+    if detector_files():
+        return f"{told} Choose a detector in Load GPEN."
+    return f"{told} {_how_to_fetch('RetinaFace-R50', DETECTORS, 'RetinaFace-R50')}, {CHOOSE}."
 
 
-def _missing(what: str, name: str, key: str, usual: str) -> str:
+def _how_to_fetch(name: str, key: str, usual: str) -> str:
     """Names file, link and folder: of the file asked for if it is a known one, else of the `usual` one."""
     register()
     entry = find_entry(name) or entry_for(usual)
     folders = " or ".join(folder_paths.get_folder_paths(key))
-    link = entry.sources[0]
-    return (
-        f"There is no {what} {name!r}. Fetch {entry.file} from {link} (saved under that name), put it into {folders}, "
-        "press R, and choose it in Load GPEN."
-    )
+    return f"Fetch {entry.file} from {entry.sources[0]} (saved under that name), put it into {folders}"
 
 
 def _files(key: str) -> list[str]:
     register()
-    return [name for name in folder_paths.get_filename_list(key) if Path(name).suffix.lower() in SUFFIXES]
+    return [name for name in folder_paths.get_filename_list(key) if _is_readable(name)]
+
+
+def _is_readable(name: str) -> bool:
+    return _suffix(name) in SUFFIXES or (_suffix(name) == ONNX and _stem(name).startswith("gpen"))
 
 
 def _find(name: str, keys: tuple[str, ...] = (DETECTORS, NETWORKS)) -> Path | None:
@@ -104,3 +115,7 @@ def _find(name: str, keys: tuple[str, ...] = (DETECTORS, NETWORKS)) -> Path | No
 
 def _stem(name: str) -> str:
     return Path(name).stem.lower()
+
+
+def _suffix(name: str) -> str:
+    return Path(name).suffix.lower()

@@ -12,6 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from ..shared.gpen2048 import Network
+from ..shared.gpen2048 import is_out_of_memory as any_out_of_memory
 
 
 def stop_if_interrupted() -> None:
@@ -38,8 +39,11 @@ def loaded(patchers: Sequence[ModelPatcher], memory_required: int) -> Generator[
 
 
 def _is_resident(patcher: ModelPatcher) -> bool:
-    """Whether its weights are where they are used, or get there by themselves."""
-    if isinstance(patcher.model, Network) or getattr(patcher, "is_dynamic", bool)():
+    """Whether its weights are where they are used, or get there by themselves.
+
+    A dynamic patcher (ComfyUI 0.16) leaves some behind, too, for layers to fetch, which only ComfyUI's own do.
+    """
+    if isinstance(patcher.model, Network):
         return True
     tensors = chain(patcher.model.parameters(), patcher.model.buffers())
     return all(tensor.device.type == torch.device(patcher.load_device).type for tensor in tensors)
@@ -57,9 +61,9 @@ def interruptible(module: nn.Module | None) -> Generator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` is one that ComfyUI answers with less work."""
+    """Whether less work may help against `error`. ComfyUI's own answer, in newer versions, also clears CUDA's state."""
     known = getattr(mm, "is_oom", None)
-    return known(error) if known is not None else isinstance(error, torch.cuda.OutOfMemoryError)
+    return (known is not None and known(error)) or any_out_of_memory(error)
 
 
 def intermediate_dtype() -> torch.dtype:

@@ -89,9 +89,9 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 def fingerprint(model_name: str | None, detector_name: str | None) -> str:
-    """Changes when a file is replaced; a name that is not known yet (None) changes by itself."""
+    """Changes when a file is replaced, ParseNet's too; a name that is not known yet (None) changes by itself."""
     paths = [] if model_name is None else [folders.require_network(model_name)]
     if detector_name not in (None, folders.NO_DETECTOR):
         paths.append(folders.require_detector(detector_name))
-    stats = [path.stat() for path in paths]
+    stats = [path.stat() for path in (*paths, folders.parser_file()) if path is not None]
     return ";".join(f"{stat.st_mtime_ns}:{stat.st_size}" for stat in stats)

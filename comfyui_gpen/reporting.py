@@ -23,6 +23,19 @@ def frame_report(
     return {"frame": number, "scale": round(scale, 4), "faces": faces}
 
 
+def summary(frames: Sequence[dict[str, Any]]) -> str:
+    """One line for the log: how many faces there were, how many were restored, and why none was."""
+    faces = [face for frame in frames for face in frame["faces"]]
+    place = f" in {len(frames)} frames" if len(frames) > 1 else ""
+    if not faces:
+        return f"no face found{place}"
+    found = f"{len(faces)} {'faces' if len(faces) > 1 else 'face'} found{place}"
+    restored = sum(face["restored"] for face in faces)
+    if restored:
+        return f"{found}, {restored} restored"
+    return f"{found}, none restored: {'; '.join(dict.fromkeys(face['reason'] for face in faces))}"
+
+
 def report_text(model: GpenModel, options: RestoreOptions, frames: Sequence[dict[str, Any]]) -> str:
     """The whole report, indented for reading, a list of numbers on one line."""
     facts = {

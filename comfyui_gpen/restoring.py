@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -11,16 +12,28 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ..shared.gpen2048 import Face, FaceRestorer, Request, Restoration, RestoreOptions, restore_sequence
+from ..shared.gpen2048 import (
+    FaceDetector,
+    FaceParser,
+    FaceReport,
+    FaceRestorer,
+    Request,
+    Restoration,
+    RestoreOptions,
+    restore_sequence,
+)
 from .batching import faces_at_once, network_bytes
-from .choosing import Choice, Chosen
+from .choosing import Choice
+from .finding import Finding
 from .frames import Batch, Frames, crop_image
 from .host import interruptible, loaded, stop_if_interrupted
 from .model import GpenModel
 from .progress import FaceProgress, stages_of_face
-from .reporting import frame_report, report_text
+from .reporting import frame_report, report_text, summary
 from .sparing import SparingNetwork
 from .upscaling import ModelBackground
+
+log = logging.getLogger(__name__)
 
 # Per output pixel in float32: picture, background, change, result and masks, with the temporaries of their blending.
 CANVAS_BYTES = 24 * 4
@@ -54,45 +67,48 @@ class Restoring:
 
     def __post_init__(self) -> None:
         self._progress = FaceProgress(len(self.frames), stages_of_face(self.model.network.config))
+        self._finding = Finding(self.model, self.options, self.frames, self.choice, self.sequence, self._progress)
+        self._scale: float | None = None  # of all frames, where their faces decide on it
         self._images, self._masks = Batch(len(self.frames)), Batch(len(self.frames))
-        self._chosen: dict[int, Chosen] = {}  # of the frames not done yet
         self._crops: list[Tensor] = []
         self._reports: list[dict[str, Any]] = []
 
     def run(self) -> Restored:
         """Restores all frames. Whatever the host raises to interrupt passes through."""
+        parser = self.model.require_parser() if self.options.needs_parser else None
+        self._scale = self._finding.look_ahead()
         with ExitStack() as stack:
-            restorer, device = self._prepare(stack)
+            restorer, device = self._prepare(stack, parser)
             stack.enter_context(self.frames.blamed(lambda: self._progress.latest))
             self._progress.frame(0)
             for number, result in enumerate(self._results(restorer, device)):
                 self._keep(number, result)
+        log.info("GPEN: %s", summary(self._reports))
         report = report_text(self.model, self.options, self._reports)
         return Restored(self._images.frames, self._masks.frames, self._crops, report)
 
-    def _prepare(self, stack: ExitStack) -> tuple[FaceRestorer, torch.device]:
+    def _prepare(self, stack: ExitStack, parser: FaceParser | None) -> tuple[FaceRestorer, torch.device]:
         """Everything in memory in one request, until `stack` ends."""
-        parser = self.model.require_parser() if self.options.needs_parser else None
-        detector = self.model.require_detector() if self.choice.needs_detector else None
-        patchers = self._patchers()
+        detector = self._finding.detector
+        patchers = self._patchers(detector)
         at_once = faces_at_once(self.model, held=self._waiting_bytes)
-        device = stack.enter_context(loaded(patchers, self._memory_required(at_once)))
-        network = stack.enter_context(SparingNetwork(self.model, self._progress.show, patchers[1:]))
-        if self.background is not None:
+        if self.background is not None:  # first: an older ComfyUI's model makes room for itself, in other models' place
             stack.enter_context(self.background)
+        device = stack.enter_context(loaded(patchers, self._memory_required(at_once, detector)))
+        network = stack.enter_context(SparingNetwork(self.model, self._progress.show, patchers[1:]))
         stack.enter_context(interruptible(detector.network if detector else None))
         return FaceRestorer(network, detector, parser, batch=at_once), device
 
-    def _patchers(self) -> list[ModelPatcher]:
-        used = {"detector": self.choice.needs_detector, "parser": self.options.needs_parser}
+    def _patchers(self, detector: FaceDetector | None) -> list[ModelPatcher]:
+        used = {"detector": detector is not None, "parser": self.options.needs_parser}
         others = [self.model.others[name] for name, wanted in used.items() if wanted]
         return [self.model.patcher, *others, *(self.background.patchers if self.background else [])]
 
-    def _memory_required(self, faces: int) -> int:
+    def _memory_required(self, faces: int, detector: FaceDetector | None) -> int:
         """Bytes for the most demanding step with `faces` at once, and for the frames that are there in all of them."""
         steps = [network_bytes(self.model, faces)]
-        if self.choice.needs_detector:
-            steps.append(self.model.require_detector().memory_required(*self.frames.size))
+        if detector is not None:
+            steps.append(detector.memory_required(*self.frames.size))
         if self.background is not None:
             steps.append(self.background.memory_required())
         ahead = FRAMES_AHEAD * self.frames.pixels_bytes if self.sequence else 0
@@ -106,54 +122,31 @@ class Restoring:
     @property
     def _output_pixels(self) -> int:
         height, width = self.frames.size
-        scale = self.options.max_scale if self.options.scale == "auto" else int(self.options.scale)
-        return round(height * width * scale**2)
+        most = self.options.max_scale if self.options.scale == "auto" else int(self.options.scale)
+        return round(height * width * (self._scale or most) ** 2)
 
     def _results(self, restorer: FaceRestorer, device: torch.device) -> Iterator[Restoration]:
         if not self.sequence:
-            return restorer.each(self._requests(restorer, device, self._look_ahead(restorer, device)))
+            return restorer.each(self._requests(restorer, device))
         return restore_sequence(
             (self.frames.picture(number, device).pixels for number in range(len(self.frames))),
             restorer,
             self.options,
-            faces=self._faces(restorer, device) if self.choice.is_made else None,
+            faces=self._finding.meant(restorer, device) if self.choice.is_made else None,
             background=self.background,
             total=len(self.frames),
             on_progress=self._progress.of_sequence,
         )
 
-    def _faces(self, restorer: FaceRestorer, device: torch.device) -> Iterator[list[Face]]:
-        for number in range(len(self.frames)):
-            self._chosen[number] = self._choose(number, self.frames.picture(number, device).pixels, restorer)
-            yield self._chosen[number].faces
-
-    def _look_ahead(self, restorer: FaceRestorer, device: torch.device) -> float | None:
-        """The scale of the whole batch where its faces decide, since its frames share one size: finds all faces."""
-        if self.options.scale != "auto" or len(self.frames) == 1:
-            return None
-        scale = 1.0
-        for number in range(len(self.frames)):
-            stop_if_interrupted()
-            pixels = self.frames.picture(number, device).pixels
-            self._chosen[number] = self._choose(number, pixels, restorer)
-            scale = max(scale, restorer.output_scale(pixels, self._chosen[number].faces, self.options))
-        return scale
-
-    def _requests(self, restorer: FaceRestorer, device: torch.device, scale: float | None) -> Iterator[Request]:
+    def _requests(self, restorer: FaceRestorer, device: torch.device) -> Iterator[Request]:
         """One for each frame, made when the restorer is ready for it."""
         for number in range(len(self.frames)):
             pixels = self.frames.picture(number, device).pixels
             on_progress = self._progress.of_frame(number)
             stop_if_interrupted()
-            if number not in self._chosen:
-                self._chosen[number] = self._choose(number, pixels, restorer)
+            faces, region = self._finding.faces(number, pixels, restorer), self.choice.region(number)
             options = replace(self.options, max_crops=self._crops_wanted())
-            faces = self._chosen[number].faces
-            yield Request(pixels, options, faces, scale, self.background, on_progress)
-
-    def _choose(self, number: int, pixels: Tensor, restorer: FaceRestorer) -> Chosen:
-        self._progress.latest = number
-        return self.choice.of_frame(number, pixels, restorer.detector, self.options.threshold)
+            yield Request(pixels, options, faces, self._scale, self.background, on_progress, region=region)
 
     def _crops_wanted(self) -> int:
         return self.options.max_crops - len(self._crops)
@@ -163,7 +156,11 @@ class Restoring:
         self._images.put(number, self.frames.image_with(number, result.image))
         self._masks.put(number, result.mask)
         self._crops += [crop_image(after) for _, after in result.crops[: self._crops_wanted()]]
-        chosen = self._chosen.pop(number, None)
-        refused = chosen.refused if chosen else []
-        self._reports.append(frame_report(number, result.scale, result.faces, refused))
+        reports = [self._explained(number, report) for report in result.faces]
+        self._reports.append(frame_report(number, result.scale, reports, self._finding.refused.pop(number, [])))
         self._progress.frame(number + 1)
+
+    def _explained(self, number: int, report: FaceReport) -> FaceReport:
+        """A refusal in the words of the node's inputs."""
+        reason = "" if report.restored else self.choice.reason(number, report)
+        return replace(report, reason=reason) if reason else report

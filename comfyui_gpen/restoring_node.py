@@ -25,8 +25,9 @@ class GPENRestoreFaces(io.ComfyNode):
             inputs=[
                 image_input(PHOTOS),
                 model_input(),
-                *option_widgets(),
+                # Before the options, which may become more: saved workflows know widgets by their place.
                 io.Boolean.Input("sequence", default=False, optional=True, tooltip=SEQUENCE),
+                *option_widgets(),
                 io.Mask.Input("mask", optional=True, tooltip="Restores only faces whose centre lies in it."),
                 io.UpscaleModel.Input(
                     "upscale_model", optional=True, tooltip="Enlarges the picture behind the faces when scale is not 1."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# What the allocators of MPS, DirectML, XPU and the CPU say, in a plain RuntimeError.
+SAID_WITHOUT_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "could not allocate")
+
 
 class GpenError(Exception):
     """Base of every error this package raises on purpose."""
@@ -33,3 +36,13 @@ class OutOfMemoryError(GpenError):
 
 class InvalidOptionError(GpenError, ValueError):
     """An option lies outside its range."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` tells that a device, of any kind, or the machine itself has too little memory."""
+    import torch
+
+    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in said for words in SAID_WITHOUT_MEMORY)

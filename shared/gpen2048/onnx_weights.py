@@ -34,7 +34,8 @@ def read_onnx(path: Path) -> dict[str, Tensor]:
     try:
         onnx: Any = importlib.import_module("onnx")
     except ImportError as error:
-        needed = "wanted the package onnx, the extra gpen2048[onnx], to read it"
+        # Not as a command: ComfyUI's registry takes one for code that installs something.
+        needed = "wanted the package onnx to read it; install onnx with pip"
         raise CheckpointError(f"{path}: this is an ONNX file; {needed}") from error
     try:
         graph = Graph(onnx.load(str(path)))

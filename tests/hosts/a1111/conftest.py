@@ -118,7 +118,7 @@ class StandInDetector:
         self.face = importlib.import_module(f"{ALIAS}.shared.gpen2048").Face
         self.when_asked = host.when_detecting
 
-    def __call__(self, image: torch.Tensor, threshold: float) -> list[Any]:
+    def __call__(self, image: torch.Tensor, threshold: float, *, smallest: float = 20.0) -> list[Any]:
         for action in self.when_asked:
             action()
         return [self.face(box(points), points, 1.0) for points in LANDMARKS]

@@ -31,6 +31,19 @@ class Component:
         pass
 
 
+class InputAccordion(Component):
+    """As in modules/ui_components.py: a number for an id where it is given none."""
+
+    global_index = 0
+
+    def __init__(self, value: bool, **kwargs: Any):
+        super().__init__(value=value, **kwargs)
+        self.accordion_id = kwargs.get("elem_id")
+        if self.accordion_id is None:
+            self.accordion_id = f"input-accordion-{InputAccordion.global_index}"
+            InputAccordion.global_index += 1
+
+
 class OptionInfo:
     """As in modules/options.py, 1.10.1; the forks lack the last two arguments."""
 
@@ -43,7 +56,7 @@ class OptionInfo:
         section: Any = None,
     ):
         self.default, self.label, self.component, self.section = default, label, component, section
-        self.component_args = component_args
+        self.component_args, self.refresh, self.infotext = component_args, None, None
         self.comment_after = ""
 
     def info(self, info: str) -> OptionInfo:
@@ -61,6 +74,12 @@ class Opts:
     def add_option(self, key: str, info: OptionInfo) -> None:
         self.data_labels[key] = info
         self.data.setdefault(key, info.default)
+
+    def pasted(self, infotext: dict[str, Any]) -> dict[str, Any]:
+        """The settings that a picture's text brings back: get_override_settings of modules/infotext_utils.py."""
+        names = {info.infotext: key for key, info in self.data_labels.items() if info.infotext}
+        texts = {names[name]: str(value) for name, value in infotext.items() if name in names and value is not None}
+        return {key: type(self.data_labels[key].default)(text) for key, text in texts.items()}
 
     def __getattr__(self, name: str) -> Any:
         if name in ("data", "data_labels") or name not in self.data:
@@ -141,7 +160,7 @@ def host_modules(project: Path, folder: Path) -> dict[str, ModuleType]:
         "modules.script_callbacks": Callbacks(),
         "modules.scripts": scripts,
         "modules.scripts_postprocessing": post,
-        "modules.ui_components": module("modules.ui_components", InputAccordion=Component),
+        "modules.ui_components": module("modules.ui_components", InputAccordion=InputAccordion),
         "modules.call_queue": module("modules.call_queue", queue_lock=threading.Lock()),
         "modules.hashes": hashes,
         "modules.sd_models": module(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 MODEL = {"model": "GPEN-BFR-64.pth"}
@@ -151,9 +152,14 @@ def test_the_unforeseen_is_reported(host: Any, encoded: str) -> None:
     assert not host.call_queue.queue_lock.locked()
 
 
-def test_too_little_memory_is_told_as_such(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [torch.cuda.OutOfMemoryError("CUDA out of memory"), RuntimeError("MPS: out of memory")]
+)
+def test_too_little_memory_is_told_as_such(
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def full(*_: Any, **__: Any) -> None:
-        raise host.equipment.torch.cuda.OutOfMemoryError("CUDA out of memory")
+        raise error
 
     monkeypatch.setattr(host.equipment.FaceRestorer, "__call__", full)
     status, reason = refused(host, {"image": encode(Image.fromarray(photo)), **MODEL})

@@ -17,7 +17,13 @@ MODES = {"RGB": "RGB", "RGBA": "RGBA", "L": "RGB", "LA": "RGBA", "P": "RGB", "1"
 def process(host: Any, image: Image.Image, **values: Any) -> Any:
     pp = SimpleNamespace(image=image, info={})
     host.scripts["GpenPostprocessing"]().process(pp, **values)
+    pp.info = written(pp.info)
     return pp
+
+
+def written(info: dict[str, Any]) -> dict[str, Any]:
+    """What the hosts write: they leave out what is None."""
+    return {key: value for key, value in info.items() if value is not None}
 
 
 def test_none_for_every_control_means_do_nothing(host: Any, photo: Any) -> None:
@@ -38,6 +44,12 @@ def test_what_the_controls_start_with_is_the_defaults(host: Any) -> None:
     values = {name: control.kwargs.get("value") for name, control in made.items()}
     options = host.controls.read_options(values)
     assert options == type(options)(max_crops=0)
+
+
+def test_every_tab_has_a_switch_of_its_own(host: Any) -> None:
+    script = host.scripts["GpenPostprocessing"]
+    switches = [script().ui()["enable"] for _ in ("Extras", "txt2img", "img2img")]
+    assert len({switch.accordion_id for switch in switches}) == 3
 
 
 def test_the_default_strength_is_the_settings(host: Any) -> None:
@@ -89,8 +101,33 @@ def test_alpha_grows_with_the_picture(host: Any, photo: Any) -> None:
 
 def test_infotext_names_strength_model_and_faces(host: Any, photo: Any) -> None:
     info = process(host, Image.fromarray(photo), **ON).info
-    expected = {"GPEN strength": 0.8, "GPEN model": "0123456789", "GPEN faces restored": 2, "GPEN scale": None}
-    assert info == expected
+    assert info == {"GPEN strength": 0.8, "GPEN model": "0123456789", "GPEN faces restored": 2}
+
+
+def test_infotext_names_what_is_not_the_default(host: Any, photo: Any) -> None:
+    values = {"strength": 0.1 + 0.2, "select": "0,1", "max_faces": 1.0, "template": "ffhq", "scale": "2"}
+    info = process(host, Image.fromarray(photo), **ON, **values).info
+    own = {"GPEN strength": 0.3, "GPEN select": "0,1", "GPEN max faces": 1, "GPEN template": "ffhq", "GPEN scale": 2}
+    assert info == {**own, "GPEN model": "0123456789", "GPEN faces restored": 1}
+
+
+def test_in_txt2img_no_picture_inherits_the_text_of_another(host: Any, photo: Any) -> None:
+    script, p = host.scripts["GpenPostprocessing"](), SimpleNamespace(extra_generation_params={})
+
+    def text(**values: Any) -> dict[str, Any]:
+        """What modules/scripts_auto_postprocessing.py makes of one picture of a batch."""
+        pp = SimpleNamespace(image=Image.fromarray(photo), info={})
+        script.process(pp, **ON, **values)
+        p.extra_generation_params.update(pp.info)
+        return written(p.extra_generation_params)
+
+    first = text(scale="2", template="ffhq")
+    assert first["GPEN scale"] == 2
+    host.when_detecting.append(lambda: 1 / 0)
+    assert text(scale="2", template="ffhq") == {"GPEN": "picture left as it was"}
+    host.when_detecting.clear()
+    assert text(scale="2", template="ffhq") == first
+    assert set(text()) == {"GPEN strength", "GPEN model", "GPEN faces restored"}
 
 
 def test_the_files_name_where_the_host_does_not_hash(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,6 +57,14 @@ def test_a_named_file_is_not_replaced_by_another(bare_host: Any, fetched: list[s
     with pytest.raises(Exception, match="no GPEN network of 333 px"):
         bare_host.weights.find_network(size=333)
     assert fetched == []
+
+
+def test_writing_a_pictures_text_fetches_nothing(bare_host: Any, fetched: list[str]) -> None:
+    bare_host.opts["gpen_fetch"] = True
+    p = SimpleNamespace(restore_faces=True, extra_generation_params={})
+    bare_host.scripts["GpenInfotext"]().process(p)
+    assert fetched == [] and p.extra_generation_params["GPEN strength"] == 0.8
+    assert "GPEN model" not in p.extra_generation_params
 
 
 def test_interrupt_stops_the_download(bare_host: Any, fetched: list[str]) -> None:

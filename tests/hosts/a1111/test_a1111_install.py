@@ -138,16 +138,25 @@ def test_the_forge_family_is_asked_for_room_and_precision(
     assert host.device.working_precision(cuda) == torch.float32
 
 
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:1"])
 @pytest.mark.parametrize(("free", "moves"), [(10_000, []), (100, ["to cpu", "to device"])])
 def test_a1111s_checkpoint_steps_aside_and_comes_back(
-    host: Any, monkeypatch: pytest.MonkeyPatch, free: int, moves: list[str]
+    host: Any, monkeypatch: pytest.MonkeyPatch, free: int, moves: list[str], name: str
 ) -> None:
     done: list[str] = []
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 20_000))
+
+    def mem_get_info(device: Any) -> tuple[int, int]:
+        index = device if isinstance(device, int) else torch.device(device).index
+        if index is None:  # as torch 2.1 has it
+            raise ValueError("Expected a torch.device with a specified index or an integer, but got: cuda")
+        return (free if index == (torch.device(name).index or 0) else 0), 20_000
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", mem_get_info)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     host.sd_models.model_data.sd_model = SimpleNamespace()
     host.sd_models.send_model_to_cpu = lambda model: done.append("to cpu")
     host.sd_models.send_model_to_device = lambda model: done.append("to device")
-    with pytest.raises(ZeroDivisionError), host.device.room(5000, torch.device("cuda")):
+    with pytest.raises(ZeroDivisionError), host.device.room(5000, torch.device(name)):
         _ = 1 / 0
     assert done == moves
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 
 def restore(host: Any, photo: Any) -> Any:
@@ -39,6 +41,53 @@ def test_the_network_leaves_the_device_when_the_user_wants_that(
     assert moves == ["cpu:0", "cpu:0", "cpu"]
 
 
+def test_forgotten_networks_leave_the_device_first(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever restores still holds them when the host is asked to give back what is free."""
+    moves: list[str] = []
+    monkeypatch.setattr(host.equipment, "_move", lambda restorer, where: moves.append(str(where)))
+    monkeypatch.setattr(host.device, "working_device", lambda: torch.device("cpu", 0))
+    monkeypatch.setattr(host.devices, "torch_gc", lambda: moves.append("gc"))
+    host.opts["gpen_unload"] = True
+    restore(host, photo)
+    assert moves == ["cpu:0", "cpu", "gc"]
+
+
+def test_half_precision_is_prepared_where_it_computes(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    load, seen = host.equipment.load_network, []
+
+    def watched(path: Any, **how: Any) -> Any:
+        seen.append((how.get("device"), how["dtype"], list(rooms)))
+        return load(path)
+
+    rooms: list[int] = []
+
+    @contextmanager
+    def room(required: int, where: Any) -> Any:
+        rooms.append(required)
+        yield
+        rooms.remove(required)
+
+    where = torch.device("cpu", 0)
+    monkeypatch.setattr(host.device, "room", room)
+    monkeypatch.setattr(host.device, "working_device", lambda: where)
+    monkeypatch.setattr(host.equipment, "load_network", watched)
+    restore(host, photo)
+    monkeypatch.setattr(host.device, "working_precision", lambda *_: torch.float16)
+    restore(host, photo)
+    assert seen == [(None, torch.float32, []), (where, torch.float16, [2 << 30])]
+
+
+def test_room_is_made_for_what_is_not_there_yet(host: Any, photo: Any) -> None:
+    restore(host, photo)
+    equipment = host.equipment
+    network = equipment.EQUIPMENT._kept["network"][1]
+    restorer, pixels = equipment.FaceRestorer(network), torch.zeros(3, 10, 10)
+    here = equipment._required(restorer, pixels, equipment.RestoreOptions(), torch.device("cpu"))
+    network.to("meta")
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+    assert equipment._required(restorer, pixels, equipment.RestoreOptions(), torch.device("cpu")) == here + weights
+
+
 def test_it_is_put_away_even_after_a_failure(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     host.opts["face_restoration_unload"] = True
     moves: list[str] = []
@@ -56,11 +105,19 @@ def test_memory_of_the_forward_pass_is_kept_on_the_cpu_only(host: Any, where: st
     assert len(calls) == released and not network.low_memory
 
 
+OUT_OF_MEMORY = [
+    torch.cuda.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 8.0 GB)"),
+    RuntimeError("Could not allocate tensor with 67108864 bytes. There is not enough GPU video memory available!"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:116] DefaultCPUAllocator: can't allocate memory"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["CUDA", "MPS", "DirectML", "CPU"])
 @pytest.mark.parametrize(("failures", "restored"), [(0, True), (1, True), (2, False)])
 def test_out_of_memory_is_met_with_less_memory_once(
-    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch, failures: int, restored: bool
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch, failures: int, restored: bool, error: Exception
 ) -> None:
-    torch = host.equipment.torch
     modes: list[bool] = []
     restorer_class = host.equipment.FaceRestorer
     call = restorer_class.__call__
@@ -68,7 +125,7 @@ def test_out_of_memory_is_met_with_less_memory_once(
     def scarce(self: Any, *args: Any, **kwargs: Any) -> Any:
         modes.append(self.network.low_memory)
         if len(modes) <= failures:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            raise error
         return call(self, *args, **kwargs)
 
     monkeypatch.setattr(restorer_class, "__call__", scarce)

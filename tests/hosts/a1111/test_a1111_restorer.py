@@ -116,6 +116,27 @@ def test_the_unforeseen_is_reported_with_its_traceback(host: Any, photo: Any) ->
     assert "division by zero" in message and how == {"exc_info": True}
 
 
+@pytest.mark.parametrize(
+    ("min_face", "found", "told"),
+    [
+        (16, True, ""),
+        (4096, True, "GPEN-2048: 2 faces found, none restored: smaller than 4096 px\n"),
+        (16, False, "GPEN-2048: no face found\n"),
+    ],
+)
+def test_a_picture_that_stays_as_it_was_is_explained(
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any, min_face: int, found: bool, told: str
+) -> None:
+    restore(host, photo)
+    host.opts["gpen_min_face"] = min_face
+    if not found:
+        detector = host.equipment.EQUIPMENT._kept["detector"][1]
+        monkeypatch.setattr(type(detector), "__call__", lambda *_, **__: [])
+    capsys.readouterr()
+    assert (restore(host, photo) != photo).any() == (told == "")
+    assert capsys.readouterr().out == told
+
+
 @pytest.mark.parametrize("wish", ["interrupted", "skipped"])
 def test_interrupt_and_skip_stop_between_stages(host: Any, photo: Any, wish: str) -> None:
     host.when_detecting.append(lambda: setattr(host.shared.state, wish, True))

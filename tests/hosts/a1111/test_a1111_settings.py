@@ -52,6 +52,16 @@ def test_networks_leaves_out_what_is_none(bare_host: Any) -> None:
     assert bare_host.weights.network_sizes() == [2048, 1024, 512]
 
 
+def test_onnx_files_are_networks_by_their_name_and_come_last(bare_host: Any) -> None:
+    folder = bare_host.folder / "GPEN"
+    for name in ("GPEN-BFR-2048.onnx", "GPEN-BFR-512.onnx", "inswapper_128.onnx", "retinaface-r50.onnx"):
+        (folder / name).write_bytes(b"x")
+    assert list(bare_host.weights.networks()) == ["GPEN-BFR-2048.onnx", "GPEN-BFR-512.onnx"]
+    assert bare_host.weights.find_network().name == "GPEN-BFR-2048.onnx" and not bare_host.weights.detectors()
+    (folder / "GPEN-BFR-2048.pth").write_bytes(b"x")
+    assert bare_host.weights.find_network().name == "GPEN-BFR-2048.pth"
+
+
 def test_the_better_detector_comes_first_and_gfpgans_folder_counts(bare_host: Any) -> None:
     (bare_host.folder / "GFPGAN").mkdir()
     (bare_host.folder / "GPEN" / "detection_mobilenet0.25_Final.pth").write_bytes(b"x")
@@ -92,7 +102,38 @@ def test_generated_pictures_remember_strength_and_model(
     p = SimpleNamespace(restore_faces=restore_faces, extra_generation_params={})
     host.scripts["GpenInfotext"]().process(p)
     expected = {"GPEN strength": 0.4, "GPEN model": "0123456789"} if written else {}
-    assert p.extra_generation_params == expected
+    assert {key: value for key, value in p.extra_generation_params.items() if value is not None} == expected
+
+
+def test_the_text_of_a_picture_brings_its_settings_back(host: Any) -> None:
+    changed = {
+        "gpen_strength": 0.4,
+        "gpen_select": "0,2",
+        "gpen_mask": "parse",
+        "gpen_min_face": 40,
+        "gpen_max_turn": 60,
+    }
+    host.opts.update(changed)
+    options, p = host.settings.restorer_options(), SimpleNamespace(restore_faces=True, extra_generation_params={})
+    host.scripts["GpenInfotext"]().process(p)
+    host.opts.update({key: host.shared.opts.data_labels[key].default for key in changed})
+    assert host.settings.restorer_options() != options
+    host.opts.update(host.shared.opts.pasted(p.extra_generation_params))
+    assert host.settings.restorer_options() == options
+
+
+def test_a_picture_of_impossible_settings_carries_no_text(host: Any) -> None:
+    host.opts["gpen_select"] = "everyone"
+    p = SimpleNamespace(restore_faces=True, extra_generation_params={})
+    host.scripts["GpenInfotext"]().process(p)
+    assert p.extra_generation_params == {}
+
+
+def test_menus_of_files_have_a_button_that_looks_again(host: Any) -> None:
+    for name in ("gpen_model", "gpen_detector"):
+        info = host.shared.opts.data_labels[name]
+        info.refresh()
+        assert callable(info.component_args)
 
 
 @pytest.mark.parametrize("path", LOCALIZATIONS, ids=lambda path: path.stem)

@@ -21,6 +21,7 @@ class Host:
     def __init__(self, models: Path):
         self.models = models
         self.loads: list[dict[str, Any]] = []
+        self.loaded: list[Any] = []  # patchers, until something else needs their place
         self.progress: list[tuple[int, int, Any]] = []
         self.emptied = 0
         self.interrupt_after = -1  # checks that still pass; -1: all
@@ -70,6 +71,13 @@ def _management(host: Host) -> ModuleType:
 
     def load(models: list[ModelPatcher], memory_required: int = 0, force_full_load: bool = False) -> None:
         host.loads.append({"models": list(models), "memory": memory_required, "full": force_full_load})
+        host.loaded = list(models)
+
+    def free(memory: int, device: Any, keep_loaded: Any = ()) -> list[Any]:
+        """On a device that is full."""
+        evicted = [model for model in host.loaded if model not in keep_loaded]
+        host.loaded = [model for model in host.loaded if model in keep_loaded]
+        return evicted
 
     def empty() -> None:
         host.emptied += 1
@@ -84,7 +92,7 @@ def _management(host: Host) -> ModuleType:
         should_use_bf16=lambda device=None: False,
         load_models_gpu=load,
         soft_empty_cache=empty,
-        free_memory=lambda memory, device: [],
+        free_memory=free,
         module_size=lambda module: 0,
         get_free_memory=lambda device=None: 8 << 30,
         InterruptProcessingException=Interrupted,

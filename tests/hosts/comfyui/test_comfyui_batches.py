@@ -171,7 +171,7 @@ def test_what_the_host_must_recognise_keeps_its_type(
     error = RuntimeError("no luck") if kind == "RuntimeError" else pack("shared.gpen2048").CheckpointError("no luck")
     told = 0
 
-    def choose(choice: Any, number: int, *rest: Any) -> Any:
+    def find(choice: Any, number: int, *rest: Any) -> Any:
         nonlocal told
         told = number
         if number == 7:
@@ -179,8 +179,8 @@ def test_what_the_host_must_recognise_keeps_its_type(
         return original(choice, number, *rest)
 
     choosing = pack("comfyui_gpen.choosing").Choice
-    original = choosing.of_frame
-    monkeypatch.setattr(choosing, "of_frame", choose)
+    original = choosing.faces
+    monkeypatch.setattr(choosing, "faces", find)
     with caplog.at_level(logging.WARNING), pytest.raises(type(error)) as raised:
         run(nodes, frames, model, boxes)
     assert told == 7 and "frame 7 of 13" in (caplog.text if kind == "RuntimeError" else str(raised.value))

@@ -21,6 +21,16 @@ def test_files_are_offered_the_right_way(host: Any, nodes: dict[str, Any], netwo
     assert detector.more["options"] == ["detection_Resnet50_Final.pth", "none"]
 
 
+def test_onnx_files_are_networks_by_their_name_and_come_last(host: Any, nodes: dict[str, Any]) -> None:
+    for name in ("GPEN-BFR-2048.onnx", "GPEN-BFR-512.onnx", "GPEN-BFR-512.pth", "inswapper_128.onnx"):
+        (host.models / "facerestore_models" / name).touch()
+    (host.models / "facerestore_models" / "retinaface_r50.onnx").touch()
+    network, detector, _ = nodes["GPENLoader"].define_schema().inputs
+    assert network.more["options"] == ["GPEN-BFR-2048.onnx", "GPEN-BFR-512.pth", "GPEN-BFR-512.onnx"]
+    assert detector.more["options"] == ["none"]
+    assert nodes["GPENLoader"].validate_inputs("GPEN-BFR-2048.onnx", "none") is True
+
+
 def test_folders_survive_other_packs_and_the_users_own(host: Any, nodes: dict[str, Any], tmp_path: Path) -> None:
     own = tmp_path / "elsewhere"
     own.mkdir()
@@ -71,6 +81,16 @@ def test_a_replaced_file_changes_the_fingerprint(nodes: dict[str, Any], network_
     assert fingerprint(network_file.name, "none") != before
 
 
+def test_the_parser_belongs_to_the_fingerprint(host: Any, nodes: dict[str, Any], network_file: Path) -> None:
+    """It is read on first use and kept with the model that Load GPEN made."""
+    before = nodes["GPENLoader"].fingerprint_inputs(network_file.name, "none")
+    parser = host.models / "facedetection" / "parsing_parsenet.pth"
+    parser.write_bytes(b"one")
+    first = nodes["GPENLoader"].fingerprint_inputs(network_file.name, "none")
+    parser.write_bytes(b"another")
+    assert len({before, first, nodes["GPENLoader"].fingerprint_inputs(network_file.name, "none")}) == 3
+
+
 def test_precision_follows_the_host_or_the_user(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model = pack("comfyui_gpen.model")
     cpu = torch.device("cpu")
@@ -92,15 +112,19 @@ def test_the_host_sees_every_model(model: Any) -> None:
 
 
 def test_a_missing_parser_is_named_when_it_is_wanted(host: Any, nodes: dict[str, Any], model: Any) -> None:
-    with pytest.raises(Exception, match=r"parsing_parsenet\.pth.*facedetection"):
+    with pytest.raises(Exception, match=r"parsing_parsenet\.pth.*facedetection.*run again") as told:
         nodes["GPENRestoreFaces"].execute(torch.zeros(1, 8, 8, 3), model, bboxes=[[]], mask_kind="parse")
-    assert not host.loads
+    assert not host.loads and "Load GPEN" not in str(told.value)  # which offers no parser to choose
 
 
-def test_no_detector_is_named_when_one_is_needed(nodes: dict[str, Any], model: Any) -> None:
-    for node in ("GPENRestoreFaces", "GPENDetectFaces"):
-        with pytest.raises(Exception, match="There is no face detector"):
-            nodes[node].execute(torch.zeros(1, 8, 8, 3), model)
+@pytest.mark.parametrize("node", ["GPENRestoreFaces", "GPENDetectFaces"])
+def test_no_detector_is_named_when_one_is_needed(host: Any, nodes: dict[str, Any], model: Any, node: str) -> None:
+    with pytest.raises(Exception, match=r"detection_Resnet50_Final\.pth from https.*choose it in Load GPEN"):
+        nodes[node].execute(torch.zeros(1, 8, 8, 3), model)
+    (host.models / "facedetection" / "detection_Resnet50_Final.pth").touch()
+    with pytest.raises(Exception, match=r"'none'.* Choose a detector in Load GPEN") as told:
+        nodes[node].execute(torch.zeros(1, 8, 8, 3), model)
+    assert "https" not in str(told.value)
 
 
 def test_names_that_come_over_a_wire_are_looked_for_when_the_node_runs(nodes: dict[str, Any]) -> None:

@@ -23,6 +23,32 @@ def test_memory_is_asked_for_once(host: Any, nodes: dict[str, Any], model: Any, 
     assert load["memory"] >= model.network.memory_required(1)
 
 
+def test_scale_auto_asks_for_what_its_faces_need(
+    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any
+) -> None:
+    """Not for max_scale, beside which no other model could stay."""
+    for scale in ("1", "auto", "4"):
+        run(nodes, photos, model, bboxes, scale=scale)
+    one, auto, four = (load["memory"] for load in host.loads)
+    assert one == auto < four  # no face here needs enlarging
+
+
+@pytest.mark.parametrize(
+    ("boxes", "inputs", "told"),
+    [
+        ([[], [], []], {}, "GPEN: no face found in 3 frames"),
+        (None, {}, "GPEN: 3 faces found in 3 frames, 3 restored"),
+        (None, {"min_face": 1000}, "GPEN: 3 faces found in 3 frames, none restored: smaller than 1000 px"),
+    ],
+)
+def test_the_log_has_one_line_on_what_was_done(
+    nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, caplog: Any, boxes: Any, inputs: Any, told: str
+) -> None:
+    with caplog.at_level(logging.INFO):
+        run(nodes, photos, model, bboxes if boxes is None else boxes, **inputs)
+    assert [record.getMessage() for record in caplog.records if record.name.endswith("restoring")] == [told]
+
+
 def test_no_activations_are_kept(nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any) -> None:
     run(nodes, photos, model, bboxes)
     assert not model.network._kept
@@ -122,6 +148,26 @@ def test_a_batch_of_crops_is_halved_until_it_fits(pack: Any, model: Any, exhaust
     assert seen == [5, 2, 2, 1]
 
 
+OUT_OF_MEMORY = [
+    torch.cuda.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 8.0 GB)"),
+    RuntimeError("Could not allocate tensor with 67108864 bytes. There is not enough GPU video memory available!"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:116] DefaultCPUAllocator: can't allocate memory"),
+    MemoryError(),
+]
+
+
+def test_out_of_memory_is_known_on_every_device(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    manners = pack("comfyui_gpen.host")
+    for newer in (False, True):
+        if newer:  # ComfyUI since 0.17 has its own answer, for CUDA alone
+            monkeypatch.setattr(
+                manners.mm, "is_oom", lambda e: isinstance(e, torch.cuda.OutOfMemoryError), raising=False
+            )
+        assert all(manners.is_out_of_memory(error) for error in OUT_OF_MEMORY)
+        assert not manners.is_out_of_memory(RuntimeError("shapes differ"))
+
+
 def test_another_error_is_not_taken_for_lack_of_memory(
     host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, exhausted: Any
 ) -> None:
@@ -161,18 +207,37 @@ def test_the_upscale_model_makes_the_background(
     assert doubler.devices == ["cpu", "cpu"]
 
 
+def test_the_upscale_model_takes_no_place_of_what_is_in_use(
+    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any
+) -> None:
+    seen: list[list[Any]] = []
+
+    class Watching(Doubler):
+        def __call__(self, image: Tensor) -> Tensor:
+            seen.append(list(host.loaded))
+            return super().__call__(image)
+
+    run(nodes, photos, model, bboxes, upscale_model=Watching(), scale="2")
+    assert seen == [[model.patcher]] * 3
+
+
 def test_at_scale_one_the_upscale_model_rests(nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any) -> None:
     doubler = Doubler()
     run(nodes, photos, model, bboxes, upscale_model=doubler)
     assert doubler.devices == []
 
 
-def test_weights_left_behind_are_fetched_and_returned(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dynamic", [None, False, True], ids=["old", "plain", "dynamic"])
+def test_weights_left_behind_are_fetched_and_returned(
+    pack: Any, monkeypatch: pytest.MonkeyPatch, dynamic: bool | None
+) -> None:
     manners = pack("comfyui_gpen.host")
     module = nn.Linear(2, 2)
     moves: list[str] = []
     monkeypatch.setattr(module, "to", lambda device: moves.append(str(device)))  # watched, not moved
     patcher = sys.modules["comfy.model_patcher"].ModelPatcher(module, torch.device("cuda"), torch.device("cpu"))
+    if dynamic is not None:
+        patcher.is_dynamic = lambda: dynamic
     with manners.loaded([patcher], 0) as device:
         assert device.type == "cuda" and moves == ["cuda"]
     assert moves == ["cuda", "cpu"]

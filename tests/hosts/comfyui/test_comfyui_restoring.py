@@ -84,6 +84,39 @@ def test_mask_and_boxes_choose_faces(nodes: dict[str, Any], model: Any, photos: 
     assert told == [[(True, ""), (False, "outside the mask")], [], [(False, "outside the mask")]]
 
 
+def test_numbers_count_faces_outside_the_mask_too(
+    nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any
+) -> None:
+    """Detect Faces numbers them without the mask, and `select` means its numbers."""
+    mask = torch.zeros(1, 9, 12)
+    mask[:, :, 6:] = 1  # the right half: face 1
+    for select, restored in {"0": [False, False], "1": [False, True], "all": [False, True]}.items():
+        _, _, _, report = restore(nodes, photos[:1], model, bboxes=bboxes[:1], mask=mask, select=select)
+        assert [face["restored"] for face in report["frames"][0]["faces"]] == restored
+
+
+@pytest.mark.parametrize("select", ["all", "1", "largest"])
+def test_scale_auto_goes_by_the_faces_that_are_restored(
+    nodes: dict[str, Any], model: Any, photos: Tensor, select: str
+) -> None:
+    points = torch.tensor([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+    sizes = {(10.0, 30.0): 12, (70.0, 30.0): 20}  # the smaller one would be enlarged more
+    faces = [
+        {"x": x, "y": y, "width": size, "height": size, "landmarks": (points * size + torch.tensor([x, y])).tolist()}
+        for (x, y), size in sizes.items()
+    ]
+    mask = torch.zeros(1, 9, 12)
+    mask[:, :, 6:] = 1
+    _, _, _, alone = restore(nodes, photos[:1], model, bboxes=[faces[1:]], scale="auto")
+    for frames in (1, 3):
+        boxes = [faces, *[[]] * (frames - 1)]
+        _, _, _, report = restore(
+            nodes, photos[:frames], model, bboxes=boxes, mask=mask, scale="auto", select=select, min_face=0
+        )
+        assert [frame["scale"] for frame in report["frames"]] == [alone["frames"][0]["scale"]] * frames
+        assert report["frames"][0]["faces"][1]["restored"] and 1 < report["frames"][0]["scale"] < 4
+
+
 class Detector:
     kind = "stand-in"
 
@@ -91,8 +124,9 @@ class Detector:
         self.faces = list(faces)
         self.network = torch.nn.Identity()
 
-    def __call__(self, image: Tensor, threshold: float) -> list[Face]:
+    def __call__(self, image: Tensor, threshold: float, *, smallest: float = 20.0) -> list[Face]:
         self.network(image)
+        self.smallest = smallest
         return self.faces
 
     def memory_required(self, height: int, width: int) -> int:
@@ -109,9 +143,59 @@ def test_foreign_boxes_choose_among_the_faces_found(
     around = {"x": 60, "y": 10, "width": 60, "height": 70}
     for given in (around, [around], [[around]]):
         _, _, _, report = restore(nodes, photos[:1], model, bboxes=given)
-        assert [f["reason"] for f in report["frames"][0]["faces"]] == ["", "outside the bounding boxes"]
+        assert [f["reason"] for f in report["frames"][0]["faces"]] == ["outside the bounding boxes", ""]
     with pytest.raises(ValueError, match="for 2 frames; the image has 3"):
         restore(nodes, photos, model, bboxes=[[around], []])
+
+
+@pytest.fixture
+def detecting(pack: Any, model: Any) -> Detector:
+    """A detector, in the model, that finds three faces in every picture, the surest first."""
+    own = pack("shared.gpen2048").Face
+    boxes = {(60, 30, 80, 50): 0.99, (10, 20, 50, 60): 0.98, (90, 50, 119, 89): 0.97}
+    model.detector = Detector(*(own(box, landmarks_in(*box), score) for box, score in boxes.items()))
+    model.others["detector"] = pack("comfyui_gpen.model").managed(model.detector.network)
+    return model.detector
+
+
+def landmarks_in(x0: int, y0: int, x1: int, y1: int) -> Any:
+    points = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+    return points * (x1 - x0, y1 - y0) + (x0, y0)
+
+
+@pytest.mark.parametrize("order", ["found", "left-right", "size", "score"])
+def test_detect_faces_numbers_them_as_restore_faces_does(
+    nodes: dict[str, Any], model: Any, photos: Tensor, detecting: Detector, order: str
+) -> None:
+    boxes, *_ = nodes["GPENDetectFaces"].execute(photos[:1], model, order=order).args
+    shown = [face["x"] for face in boxes[0]]
+    assert shown == {"left-right": [10, 60, 90], "size": [10, 90, 60]}.get(order, [60, 10, 90])
+    for inputs in ({"order": order}, {"bboxes": boxes}, {"bboxes": boxes, "order": order}):
+        _, _, _, report = restore(nodes, photos[:1], model, **inputs)
+        assert [face["box"][0] for face in report["frames"][0]["faces"]] == shown
+
+
+def test_scale_auto_finds_faces_before_the_network_is_in_memory(
+    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, detecting: Detector
+) -> None:
+    restore(nodes, photos, model, scale="auto")
+    assert [load["models"] for load in host.loads] == [[model.others["detector"]], [model.patcher]]
+
+
+def test_faces_that_are_too_small_are_not_looked_for(
+    nodes: dict[str, Any], model: Any, photos: Tensor, detecting: Detector
+) -> None:
+    for inputs, smallest in (({}, 20), ({"min_face": 30}, 30), ({"min_face": 30, "mask": torch.ones(1, 9, 12)}, 30)):
+        restore(nodes, photos[:1], model, **inputs)
+        assert detecting.smallest == smallest
+
+
+def test_numbers_lie_inside_the_preview(pack: Any) -> None:
+    numbered, own = pack("comfyui_gpen.boxes").numbered, pack("shared.gpen2048").Face
+    boxes = ([40, 20, 70, 50], [10, 20, 40, 89], [-5, 20, 40, 95], [118, 0, 130, 200])  # the picture ends at 119, 89
+    previews = [numbered(torch.ones(3, 90, 120), [own(box, landmarks_in(*box))]) for box in boxes]
+    black = [int((preview[..., 0] < 0.5).sum()) for preview in previews]  # the number itself
+    assert black[0] > 5 and black == black[:1] * 4
 
 
 def test_boxes_come_back_as_they_went(nodes: dict[str, Any], pack: Any, model: Any, photos: Tensor) -> None:

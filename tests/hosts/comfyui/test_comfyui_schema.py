@@ -58,6 +58,29 @@ def test_widgets_are_the_options(nodes: dict[str, Any]) -> None:
             assert (widget.more["min"], widget.more["max"]) == (info.minimum, info.maximum)
 
 
+def test_new_options_come_last_among_the_widgets(nodes: dict[str, Any]) -> None:
+    """Saved workflows know widgets by their place."""
+    options = ["mask_kind" if info.name == "mask" else info.name for info in describe_options()]
+    wires = {"image", "gpen_model", "mask", "upscale_model", "bboxes"}
+    widgets = [end.id for end in nodes["GPENRestoreFaces"].define_schema().inputs if end.id not in wires]
+    assert widgets == ["sequence", *options]
+    assert [end.id for end in nodes["GPENDetectFaces"].define_schema().inputs][2:] == ["threshold", "order"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "example_workflows").glob("*.json")), ids=lambda path: path.stem)
+def test_example_workflows_have_values_that_fit_their_widgets(nodes: dict[str, Any], path: Path) -> None:
+    for node in json.loads(path.read_text("utf-8"))["nodes"]:
+        if node["type"] not in nodes:
+            continue
+        known = {end.id: end for end in nodes[node["type"]].define_schema().inputs}
+        shown = [known[end["name"]] for end in node["inputs"] if "widget" in end]
+        assert len(shown) == len(node["widgets_values"])
+        for widget, value in zip(shown, node["widgets_values"]):
+            default = widget.more["default"]
+            assert isinstance(value, (int, float) if isinstance(default, float) else type(default))
+            assert widget.id in ("model_name", "detector") or value in widget.more.get("options", [value])
+
+
 def test_boxes_are_a_wire_and_no_widget(nodes: dict[str, Any]) -> None:
     (boxes,) = [end for end in nodes["GPENRestoreFaces"].define_schema().inputs if end.id == "bboxes"]
     assert boxes.optional and boxes.extra_dict["forceInput"]

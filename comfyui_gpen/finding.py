@@ -1,0 +1,82 @@
+"""The faces of each frame, found when it is its turn, or all of them beforehand where they decide on the scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from ..shared.gpen2048 import Face, FaceDetector, FaceRestorer, Request, RestoreOptions
+from ..shared.gpen2048.judging import judge
+from .choosing import Choice
+from .frames import Frames
+from .host import interruptible, loaded, stop_if_interrupted
+from .model import GpenModel
+from .progress import FaceProgress
+
+
+@dataclass
+class Finding:
+    """One execution's search; the fields are those of Restoring."""
+
+    model: GpenModel
+    options: RestoreOptions
+    frames: Frames
+    choice: Choice
+    sequence: bool
+    progress: FaceProgress
+    refused: dict[int, list[tuple[Face, str]]] = field(default_factory=dict)  # of a film: faces that are not meant
+    _found: dict[int, list[Face]] = field(default_factory=dict)  # beforehand, in the frames not asked for yet
+
+    @property
+    def detector(self) -> FaceDetector | None:
+        """The detector, while there are frames whose faces it must find."""
+        wanted = self.choice.needs_detector and len(self._found) < len(self.frames)
+        return self.model.require_detector() if wanted else None
+
+    def look_ahead(self) -> float | None:
+        """The scale, where faces decide on it; all frames share it. Finds all faces, with the detector alone in memory.
+
+        So no more is asked for afterwards than this scale needs, which is mostly far below the largest.
+        """
+        if self.options.scale != "auto" or self.sequence:
+            return None
+        detector, device = self.detector, self.model.patcher.load_device
+        restorer = FaceRestorer(self.model.network, detector)
+        with ExitStack() as stack:
+            if detector is not None:
+                memory = detector.memory_required(*self.frames.size) + self.frames.pixels_bytes
+                device = stack.enter_context(loaded([self.model.others["detector"]], memory))
+                stack.enter_context(interruptible(detector.network))
+            stack.enter_context(self.frames.blamed(lambda: self.progress.latest))
+            return max(self._scale(number, restorer, device) for number in range(len(self.frames)))
+
+    def faces(self, number: int, pixels: Tensor, restorer: FaceRestorer) -> list[Face]:
+        """All faces of frame `number`, whose `pixels` are (3, H, W)."""
+        found = self._found.pop(number, None)
+        return self._find(number, pixels, restorer) if found is None else found
+
+    def meant(self, restorer: FaceRestorer, device: torch.device) -> Iterator[list[Face]]:
+        """The faces of each frame of a film that the wires mean; the others are kept in `refused`."""
+        for number in range(len(self.frames)):
+            found = self._find(number, self.frames.picture(number, device).pixels, restorer)
+            reasons = [self.choice.reason(number, face) for face in found]
+            self.refused[number] = [(face, reason) for face, reason in zip(found, reasons) if reason]
+            yield [face for face, reason in zip(found, reasons) if not reason]
+
+    def _find(self, number: int, pixels: Tensor, restorer: FaceRestorer) -> list[Face]:
+        """In a film the smallest faces are looked for, too, lest one at the border come and go."""
+        self.progress.latest = number
+        options = replace(self.options, min_face=0) if self.sequence else self.options
+        return self.choice.faces(number, lambda: restorer.find_faces(pixels, options))
+
+    def _scale(self, number: int, restorer: FaceRestorer, device: torch.device) -> float:
+        stop_if_interrupted()
+        pixels = self.frames.picture(number, device).pixels
+        self._found[number] = self._find(number, pixels, restorer)
+        reports = judge(Request(pixels, self.options, region=self.choice.region(number)), self._found[number])
+        restored = [Face(report.box, report.landmarks, report.score) for report in reports if report.restored]
+        return restorer.output_scale(pixels, restored, replace(self.options, select="all"))
