@@ -20,6 +20,7 @@ import torch
 from contenders import CONFIGS, Task, contender, export
 
 # On the CPU memory is that of a whole process, on CUDA that of the allocator.
+PRECISIONS = {"cpu": ["float32", "bfloat16"], "cuda": ["float16", "tf32", "float32"]}
 PEAK = {"cpu": "peak_bytes_over_loaded", "cuda": "peak_bytes_with_weights"}
 
 
@@ -90,9 +91,12 @@ def _work(task: Task) -> None:
     if task["kind"] == "export":
         timing.serve(timing.timed, lambda: None, lambda: export(task))
         return
+    on_cuda = task["device"].startswith("cuda")
+    if on_cuda:
+        torch.cuda.set_device(task["device"])  # events and the allocator's peak are the current device's
     run = contender(task)
     gc.collect()
-    if task["device"].startswith("cuda"):
+    if on_cuda:
         timing.serve(timing.timed_on_cuda, run, torch.cuda.max_memory_allocated)
         return
     timing.trim()  # what loading has used and left must not serve the passes unseen
@@ -107,7 +111,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[512, 2048], choices=sorted(CONFIGS))
     parser.add_argument("--batches", type=int, nargs="+", default=[1])
-    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--precisions", nargs="+", help=f"default: {PRECISIONS}")
     parser.add_argument("--baselines", nargs="+", default=["onnxruntime", "reference"], help="or authors")
     parser.add_argument("--authors", metavar="FOLDER", help="a checkout of the authors' code, for that baseline")
     parser.add_argument("--low-memory", action="store_true", help="measure that too")
@@ -115,7 +119,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.precisions = options.precisions or PRECISIONS[options.device.split(":")[0]]
+    return options
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def machine(device: str) -> dict[str, Any]:
     """Where and with what a result was measured."""
     import torch
 
-    name = torch.cuda.get_device_name() if device.startswith("cuda") else _processor()
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
     versions = {package: _version(package) for package in PACKAGES}
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

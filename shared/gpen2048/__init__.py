@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .detection import FaceDetector, load_detector
     from .errors import (
         CheckpointError,
+        DeviceError,
         DownloadError,
         GpenError,
         InvalidOptionError,
@@ -45,6 +46,7 @@ _HOMES = {
     "detection": ("FaceDetector", "load_detector"),
     "errors": (
         "CheckpointError",
+        "DeviceError",
         "DownloadError",
         "GpenError",
         "InvalidOptionError",
@@ -71,6 +73,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "CheckpointError",
+    "DeviceError",
     "DownloadError",
     "Face",
     "FaceDetector",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .amx_room import tileable
+from .errors import DeviceError
 from .layers import Convolution, StyledConvolution
 from .levels import Below, Levels, Stored, StripLevels
 from .network import NetworkConfig
@@ -20,15 +21,20 @@ from .walking import Engine, WalkLevels
 from .workspace import Schedule, Workspace
 
 TF32_EPS = 2.0**-10
+WRONG = 0.5  # on values up to 4: far from what rounding makes in any precision
 LANES = 16  # channels that compiled loops take at a time; released networks have a multiple of it
+TRIAL_CHANNELS = 80  # two blocks of Triton's kernels, the second not full
 
 logger = logging.getLogger(__name__)
 
 
 def passes_for(device: torch.device, dtype: torch.dtype) -> Passes:
-    """The fastest passes that give PyTorch's results on a trial; says in the log, once, why there are none."""
+    """The fastest passes that give PyTorch's results on a trial; says in the log, once, why there are none.
+
+    Raises DeviceError where PyTorch itself computes something else on `device` than on the CPU.
+    """
     try:
-        return _compiled(device.type, device.index, dtype) or TorchPasses()
+        return _compiled(device.type, device.index, dtype) or _plain(device.type, dtype)
     except torch.cuda.OutOfMemoryError:  # not remembered: a host makes room later
         logger.warning("GPEN uses plain PyTorch on %s this time: there is no memory to try its own passes", device)
         return TorchPasses()
@@ -71,6 +77,23 @@ def _walked(engine: Callable[[], Engine], dtype: torch.dtype) -> Levels | None:
         name = engine.__name__.strip("_")
         logger.info("GPEN walks over no levels by %s (%s): %s: %s", name, dtype, type(error).__name__, error)
         return None
+
+
+@cache
+def _plain(kind: str, dtype: torch.dtype) -> Passes:
+    """PyTorch's passes. Younger kinds of devices have lost results of theirs in some versions, so they are tried."""
+    device, passes = torch.device(kind), TorchPasses()
+    if kind not in ("cpu", "cuda"):
+        wanted = _trial(passes, torch.device("cpu"), dtype)
+        worst = max(
+            float((a.cpu().float() - b.float()).abs().amax()) for a, b in zip(_trial(passes, device, dtype), wanted)
+        )
+        if not worst < WRONG:
+            raise DeviceError(
+                f"PyTorch {torch.__version__} computes wrongly on {device} ({dtype}, off by {worst:.3g}); "
+                "update PyTorch, or take the CPU"
+            )
+    return passes
 
 
 @cache
@@ -147,16 +170,17 @@ def _level_trial(levels: Levels, dtype: torch.dtype) -> list[Tensor]:
     return [shrunk, image]
 
 
-def _trial(passes: Passes, device: torch.device, dtype: torch.dtype) -> list[Tensor]:
-    """What the passes make of a small image of waves."""
-    feature, wide, tall = (_waves(shape, device, dtype) for shape in ((1, 16, 4, 8), (1, 16, 4, 9), (1, 32, 4, 8)))
-    constants = _waves((1, 6, 16, 1), device, torch.float32)[..., 0].contiguous()
+def _trial(passes: Passes, device: torch.device, dtype: torch.dtype, channels: int = TRIAL_CHANNELS) -> list[Tensor]:
+    """What the passes make of two small images of waves, of more channels than a kernel does at once."""
+    c, n = channels, 2
+    feature, wide, tall = (_waves(shape, device, dtype) for shape in ((n, c, 4, 8), (n, c, 4, 9), (n, 2 * c, 4, 8)))
+    constants = _waves((n, 6, c, 1), device, torch.float32)[..., 0].contiguous()
     blurred, joined, painted, activated, coloured = (x.clone() for x in (wide, tall, tall, feature, feature))
-    below, image = (_waves((1, 3, *size), device, torch.float32) for size in ((4, 4), (4, 8)))
-    rgb = (_waves((1, 3, 32, 1), device, torch.float32)[..., 0].contiguous(), constants[0, 0, :3])
+    below, image = (_waves((n, 3, *size), device, torch.float32) for size in ((4, 4), (4, 8)))
+    rgb = (_waves((n, 3, 2 * c, 1), device, torch.float32)[..., 0].contiguous() / c, constants[0, 0, :3])
     passes.blur(feature, -2, blurred)
-    passes.activate(feature.clone(), activated)
-    passes.colour(image.clone(), _waves((16, 3, 1, 1), device, dtype), constants[0, 1], coloured)
+    passes.activate(feature.clone(), constants[0, 1], activated)
+    passes.colour(image.clone(), _waves((c, 3, 1, 1), device, dtype), constants[0, 1], coloured)
     passes.join(wide.clone(), -1, feature, constants, joined)
     passes.paint(feature.clone(), feature, constants, rgb, below, 2, image, painted)
     return [blurred, activated, coloured, joined, painted, image]

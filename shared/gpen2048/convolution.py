@@ -33,6 +33,19 @@ def convolve(
     return y.to(x.dtype).contiguous(memory_format=torch.channels_last)
 
 
+def lowers_convolutions(device: torch.device) -> bool:
+    """Whether PyTorch writes out a matrix nine times as large as the input for every 3x3 convolution on `device`.
+
+    So it does on NVIDIA's and AMD's GPUs without cuDNN and MIOpen, which hosts switch off for some cards of AMD.
+    """
+    return device.type == "cuda" and not torch.backends.cudnn.enabled
+
+
+def copies_convolutions(device: torch.device) -> bool:
+    """Whether convolutions on `device` copy input and output to another order of memory, as MIOpen does."""
+    return device.type == "cuda" and torch.version.hip is not None
+
+
 def activate(x: Tensor) -> Tensor:
     """Leaky ReLU without gain, in place where the type allows it."""
     if x.device.type == "cpu" and x.dtype == torch.float16:  # not in torch 2.1

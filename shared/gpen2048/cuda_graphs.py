@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 PAYS = 0.9  # of the time of launching: what a replay may take to be worth the memory that a recording holds
 SAME = 1 / 255  # a recording must paint what launching paints, in [-1, 1], within half a level
 Run = Callable[[Tensor, Tensor], None]
+Record = Callable[[Tensor, Tensor, Run], "Recording"]
 
 
 class Verdict(Enum):
@@ -41,11 +43,13 @@ class Recording:
 class Recordings:
     """Of one network: the first pass of a kind is launched, the second tries a recording, later ones use it.
 
-    A recording holds the memory of its activations until `clear`. `record` is `capture` but for tests.
+    Recordings hold the memory of activations until `clear`: those of one stream the same, since work of one stream is
+    done in its order. `recorder` is Recorder but for tests.
     """
 
-    def __init__(self, record: Callable[[Tensor, Tensor, Run], Recording] | None = None):
-        self._record = record or capture
+    def __init__(self, recorder: Callable[[], Record] | None = None):
+        self._recorder: Callable[[], Record] = recorder or Recorder
+        self._recorders: dict[Hashable, Record] = {}  # by stream
         self._known: dict[Hashable, Recording | Verdict] = {}  # by shape, precision and stream of the pixels
         self._weights: Hashable = None
         self._lock = threading.Lock()
@@ -72,11 +76,14 @@ class Recordings:
     def clear(self) -> None:
         """Gives back all memory of recordings."""
         self._known.clear()
+        self._recorders.clear()
 
     def _tried(self, x: Tensor, image: Tensor, run: Run) -> Recording | Verdict:
         launched = _seconds(lambda: run(x, image), x.device)
+        stream = _stream(x.device)
+        record = self._recorders.get(stream) or self._recorders.setdefault(stream, self._recorder())
         try:
-            recording = self._record(x, image, run)
+            recording = record(x, image, run)
             played = torch.empty_like(image)
             recording.image.fill_(math.nan)  # what the recording does not paint must show
             replayed = _seconds(lambda: recording.play(x, played), x.device)
@@ -86,17 +93,27 @@ class Recordings:
         return recording if same and replayed < PAYS * launched else Verdict.REFUSED
 
 
-def capture(x: Tensor, image: Tensor, run: Run) -> Recording:
-    """A recording of `run`; raises RuntimeError where CUDA cannot make one."""
-    graph, source, target = torch.cuda.CUDAGraph(), x.clone(), torch.empty_like(image)
-    current, aside = torch.cuda.current_stream(x.device), torch.cuda.Stream(x.device)
-    try:
-        # Other threads may find faces or copy pictures on the device meanwhile.
-        with torch.cuda.device(x.device), torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
-            run(source, target)
-    finally:
-        torch.cuda.set_stream(current)  # torch 2.1 stays on the other one when a recording fails
-    return Recording(source, target, graph.replay)
+class Recorder:
+    """Makes recordings that share one pool of memory, and so must be played one after the other."""
+
+    def __init__(self) -> None:
+        self._aside: torch.cuda.Stream | None = None
+        self._pool: Any = None
+
+    def __call__(self, x: Tensor, image: Tensor, run: Run) -> Recording:
+        """A recording of `run`; raises RuntimeError where CUDA cannot make one."""
+        graph, source, target = torch.cuda.CUDAGraph(), x.clone(), torch.empty_like(image)
+        current = torch.cuda.current_stream(x.device)
+        if self._aside is None:
+            self._aside, self._pool = torch.cuda.Stream(x.device), torch.cuda.graph_pool_handle()
+        options: dict[str, Any] = {"pool": self._pool, "stream": self._aside}
+        try:
+            # Other threads may find faces or copy pictures on the device meanwhile.
+            with torch.cuda.device(x.device), torch.cuda.graph(graph, capture_error_mode="thread_local", **options):
+                run(source, target)
+        finally:
+            torch.cuda.set_stream(current)  # torch 2.1 stays on the other one when a recording fails
+        return Recording(source, target, graph.replay)
 
 
 def recordable_on(device: torch.device) -> bool:

@@ -6,6 +6,9 @@ import torch
 
 from .errors import InvalidOptionError
 
+FAST_HALF = (7, 0)  # compute capability from which NVIDIA's cards are faster in float16
+BFLOAT16 = (8, 0)  # from which cuDNN convolves bfloat16
+NAMES_WITHOUT_HALF = "NVIDIA GeForce GTX 16"  # which give NaN in float16
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -28,9 +31,24 @@ def _available(kind: str) -> bool:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype called `name`; "auto" takes fp16 on CUDA and XPU, fp32 elsewhere."""
+    """The dtype called `name`; "auto" takes fp16 on XPU and where it is fast and sound on CUDA, fp32 elsewhere."""
     if name == "auto":
-        return torch.float16 if device.type in ("cuda", "xpu") else torch.float32
+        return torch.float16 if device.type == "xpu" or has_float16(device) else torch.float32
     if name not in PRECISIONS:
         raise InvalidOptionError(f"precision is {name!r}; wanted auto, {', '.join(PRECISIONS)}")
     return PRECISIONS[name]
+
+
+def has_float16(device: torch.device) -> bool:
+    """Whether half precision is fast and sound on a CUDA `device`; ROCm's all have it."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return device.type == "cuda"
+    name, capability = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
+    return capability >= FAST_HALF and not name.startswith(NAMES_WITHOUT_HALF)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether PyTorch convolves bfloat16 on `device` as it does float16; on devices but NVIDIA's it is taken to."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return True
+    return torch.cuda.get_device_capability(device) >= BFLOAT16

@@ -34,6 +34,10 @@ class OutOfMemoryError(GpenError):
     """The working device has too little memory even for the smallest batch."""
 
 
+class DeviceError(GpenError):
+    """PyTorch computes wrongly on the working device."""
+
+
 class InvalidOptionError(GpenError, ValueError):
     """An option lies outside its range."""
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .samples import sent
 from .sampling import SPLINE_POLE, SPLINE_REACH
 
 LANCZOS_LOBES = 3
@@ -71,12 +72,19 @@ def filter_axes(image: Tensor, columns: Sequence[Band], rows: Sequence[Band]) ->
     image = _filter_rows(image[:, :, left:right], rows)
     out = image.new_empty((*image.shape[:2], sum(len(band.weights) for band in columns)))
     done = 0
-    for band in columns:
-        count = len(band.weights)
-        weights = torch.from_numpy(band.weights.T).to(image)
-        out[:, :, done : done + count] = image[:, :, band.first - left : band.end - left] @ weights
+    for band, weights in zip(columns, _weights_on(columns, image)):
+        count = len(weights)
+        out[:, :, done : done + count] = image[:, :, band.first - left : band.end - left] @ weights.t()
         done += count
     return out
+
+
+def _weights_on(bands: Sequence[Band], image: Tensor) -> tuple[Tensor, ...]:
+    """The weights of all bands in `image`'s precision and on its device, brought there at once."""
+    flat = np.concatenate([band.weights.ravel() for band in bands])
+    moved = sent(torch.from_numpy(flat).to(image.dtype), image.device)
+    parts = torch.split(moved, [band.weights.size for band in bands])
+    return tuple(part.view(band.weights.shape) for band, part in zip(bands, parts))
 
 
 def _filter_rows(image: Tensor, rows: Sequence[Band]) -> Tensor:
@@ -84,7 +92,8 @@ def _filter_rows(image: Tensor, rows: Sequence[Band]) -> Tensor:
     channels, _, width = image.shape
     interleaved = image.stride(0) == 1 and image.stride(2) == channels
     lines = image.permute(1, 2, 0).flatten(1) if interleaved else image  # [H(WC)] or [CHW]
-    parts = [torch.from_numpy(band.weights).to(image) @ lines[..., band.first : band.end, :] for band in rows]
+    placed = zip(rows, _weights_on(rows, image))
+    parts = [weights @ lines[..., band.first : band.end, :] for band, weights in placed]
     filtered = torch.cat(parts, dim=-2)
     return filtered.view(-1, width, channels).permute(2, 0, 1).contiguous() if interleaved else filtered
 

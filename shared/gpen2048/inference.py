@@ -15,17 +15,18 @@ import torch
 from torch import Tensor
 
 from .choice import levels_for, passes_for
+from .convolution import copies_convolutions, lowers_convolutions
 from .cuda_graphs import Recordings, recordable_on
 from .folding import FoldedNetwork, Scales
 from .levels import Below, Feature, Levels, Recomputed, StripLevels
 from .memory import peak_bytes
 from .network import SMALLEST, NetworkConfig
-from .passes import TorchPasses
 from .precision import ObservedPasses, fallbacks, is_sound, no_autocast, sample_image
 from .styles import DecoderLevel, decoder
 from .workspace import Schedule, Workspace
 
 STRIP_ROWS = 128  # of a level's output: temporaries of about 16 MB in float32 at every level
+GPU_STRIP_ROWS = 512  # where levels are not whole: a quarter of the launches for four times the temporaries
 LOW_MEMORY_ROWS = 64
 OnStage = Callable[[], None]
 
@@ -85,7 +86,7 @@ class Network(FoldedNetwork):
         device = device or weight.device
         levels = levels_for(device, weight.dtype, self.config)
         schedule = self._schedule(batch, weight.dtype, device, levels)
-        return peak_bytes(schedule, planned=device.type == "cpu", plain=isinstance(levels.passes, TorchPasses))
+        return peak_bytes(schedule, device, plain=levels.passes.is_plain)
 
     def release(self) -> None:
         """Gives back the memory kept between calls."""
@@ -93,9 +94,13 @@ class Network(FoldedNetwork):
         self._recordings.clear()
 
     def _schedule(self, batch: int, dtype: torch.dtype, device: torch.device, levels: Levels) -> Schedule:
-        """Whole levels only where that saves launches and the passes have no temporaries of their own."""
-        whole = device.type == "cuda" and not isinstance(levels.passes, TorchPasses)
-        rows = LOW_MEMORY_ROWS if self.low_memory else self.config.size if whole else STRIP_ROWS
+        """On a GPU whole levels save launches, where neither passes nor convolutions have temporaries of their own."""
+        if self.low_memory:
+            rows = LOW_MEMORY_ROWS
+        elif device.type == "cpu" or lowers_convolutions(device):
+            rows = STRIP_ROWS
+        else:
+            rows = GPU_STRIP_ROWS if levels.passes.is_plain or copies_convolutions(device) else self.config.size
         walk = levels.walk(self.config, frugal=self.low_memory)
         return Schedule(self.config, batch, dtype, rows, not self.low_memory, walk)
 
@@ -113,11 +118,11 @@ class Network(FoldedNetwork):
 
     def _run_soundly(self, x: Tensor, image: Tensor, on_stage: OnStage) -> str | None:
         """Falls back to precisions of more range while the result is not finite or is flat; says so."""
-        asked, *others = fallbacks(self.convolutions[0].weight.dtype)
-        run = self._replay if self._is_recordable(x.device, asked) else self._launch
+        asked, *others = fallbacks(self.convolutions[0].weight.dtype, x.device)
+        run = self._replay if self._is_recordable(x.device) else self._launch
         run(x, image, asked, on_stage)
         used = asked
-        while others and not is_sound(image):
+        while others and not is_sound(image) and bool(torch.isfinite(x).all()):
             used = others.pop(0)
             self._launch(x, image, used, on_stage)
         return None if used == asked else f"{_name(asked)} gave no usable result; {_name(used)} was used"
@@ -135,11 +140,8 @@ class Network(FoldedNetwork):
     def _launch(self, x: Tensor, image: Tensor, dtype: torch.dtype, on_stage: OnStage) -> None:
         self._run(x, image, dtype, on_stage, levels_for(x.device, dtype, self.config))
 
-    def _is_recordable(self, device: torch.device, dtype: torch.dtype) -> bool:
-        """PyTorch's passes copy their filter from the host each time, for which a recording cannot wait."""
-        if not self.graphs or self.low_memory or not recordable_on(device):
-            return False
-        return not isinstance(levels_for(device, dtype, self.config).passes, TorchPasses)
+    def _is_recordable(self, device: torch.device) -> bool:
+        return self.graphs and not self.low_memory and recordable_on(device)
 
     def _replay(self, x: Tensor, image: Tensor, dtype: torch.dtype, on_stage: OnStage) -> None:
         """A graph has no stages between which one could be told: all are told of before it."""

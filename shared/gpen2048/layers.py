@@ -18,7 +18,7 @@ def _frozen(value: Tensor) -> nn.Parameter:
 
 
 class Convolution(nn.Module):
-    """An encoder layer: convolution whose bias and gain are folded; the leaky ReLU is left to the caller."""
+    """An encoder layer: convolution whose gain is folded; bias and leaky ReLU are left to the caller."""
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype):
         super().__init__()
@@ -26,7 +26,7 @@ class Convolution(nn.Module):
         self.bias = _frozen(bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return convolve(x, self.weight, self.bias, stride=1 if self.weight.shape[-1] == 1 else 2)
+        return convolve(x, self.weight, stride=1 if self.weight.shape[-1] == 1 else 2)
 
 
 class Linear(nn.Module):
@@ -63,24 +63,17 @@ class StyledConvolution(nn.Module):
         norm = _power_of_two(torch.sqrt(weight.square().sum(dim=(1, 2, 3))))
         weight = weight / norm[:, None, None, None]
         channels = len(weight)
+        gain = ACTIVATION_GAIN * (4.0 if up else 1.0)  # zeros between the pixels cost the FIR filter a gain of 4
         self.up = up
-        self.scale = scale
-        self.energy = _frozen(weight.square().sum(dim=(2, 3)))  # [OI]
-        self.epsilon = _frozen(EPSILON * (scale / norm).square())
+        self.scale = _frozen(weight.new_tensor([scale]))
+        # What demodulation divides by, over the square of the gain that comes next.
+        self.energy = _frozen(weight.square().sum(dim=(2, 3)) / gain**2)  # [OI]
+        self.epsilon = _frozen(EPSILON * (scale / norm / gain).square())
         stored = weight.transpose(0, 1) if up else weight
         self.weight = _frozen(stored.to(dtype).contiguous(memory_format=torch.channels_last))
         self.bias = _frozen(bias[:channels].clone())
         self.feature_bias = _frozen(bias[channels:].clone())
         self.feature_gain = _frozen(feature_gain.expand(channels).clone())
-
-    def modulation(self, style: Tensor) -> tuple[Tensor, Tensor]:
-        """What the input is to be multiplied by (N, I) and the output (N, O), float32."""
-        energy, epsilon = (p.to(style.device, torch.float32) for p in (self.energy, self.epsilon))
-        largest = style.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-        style = style / largest * self.scale
-        variance = torch.addmm(epsilon / largest.square(), style.square(), energy.t())
-        gain = ACTIVATION_GAIN * (4.0 if self.up else 1.0)  # zeros between the pixels cost the FIR filter a gain of 4
-        return style, torch.rsqrt(variance) * gain
 
     def constants(self, gain: Tensor, following: Tensor | None) -> Tensor:
         """(N, 6, C) float32 for `passes`: gain, bias, feature gain, feature bias, next modulation of both halves."""

@@ -134,7 +134,7 @@ class StripLevels:
             blurred = workspace.scratch(workspace.schedule.filtered_shape(out.shape[2]))
             self.passes.blur(part, 2 * a - 2 - first, blurred)
             del part
-            self.passes.activate(layer(blurred), out[images, :, a:b])
+            self.passes.activate(layer(blurred), layer.bias, out[images, :, a:b])
         return Stored(out)
 
     def grow(

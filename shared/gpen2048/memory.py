@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
+from .convolution import copies_convolutions, lowers_convolutions
 from .walks import RECOMPUTED_ROWS
 from .workspace import Block, Schedule
 
@@ -13,16 +14,16 @@ RGB = 3
 SCRATCH = 2  # oneDNN's transposed convolution takes about twice its result for itself (measured, torch 2.15, AVX-512)
 
 
-def peak_bytes(schedule: Schedule, *, planned: bool, plain: bool) -> int:
-    """Bytes of activations at the worst moment, output included.
+def peak_bytes(schedule: Schedule, device: torch.device, *, plain: bool) -> int:
+    """Bytes of activations on `device` at the worst moment, output included.
 
-    `planned`: whole levels and strips lie in one `Block`. `plain`: the passes are PyTorch's, with their temporaries.
-    Of the convolutions' own scratch memory only the CPU's largest is included.
+    `plain`: the passes are PyTorch's, with their temporaries. Of the convolutions' own scratch memory only the CPU's
+    largest is included, and what PyTorch takes where it has no library to convolve or one of another order of memory.
     """
-    walk = _Walk(schedule, planned, plain)
+    walk = _Walk(schedule, device, plain)
     size = schedule.config.size
     output = schedule.batch * RGB * size**2 * torch.float32.itemsize
-    block = Block(schedule).total if planned else 0
+    block = Block(schedule).total if device.type == "cpu" else 0
     return block + _packed(schedule) + output + max((*walk.encoder(), *walk.decoder()))
 
 
@@ -35,11 +36,12 @@ def _packed(schedule: Schedule) -> int:
 class _Walk:
     """What is alive besides output and block."""
 
-    def __init__(self, schedule: Schedule, planned: bool, plain: bool):
+    def __init__(self, schedule: Schedule, device: torch.device, plain: bool):
         self._schedule = schedule
-        self._planned = planned
+        self._planned = device.type == "cpu"  # whole levels and strips lie in one `Block`
         self._plain = plain
-        self._copies_colours = plain or not planned  # PyTorch convolves the first layer before it activates it
+        self._copies_colours = plain or device.type != "cpu"  # PyTorch convolves the first layer before it activates it
+        self._lowers, self._copies = lowers_convolutions(device), copies_convolutions(device)
 
     def encoder(self) -> Iterator[int]:
         config, size_of = self._schedule.config, self._schedule.size_of
@@ -58,7 +60,9 @@ class _Walk:
             copies = 2 if self._plain else 0  # padded input and result of PyTorch's filter
             part = self._recomputed(2 * resolution, min(2 * rows + 4, 2 * resolution), images)
             yield stored + part + copies * size_of(filtered)
-            yield stored + size_of((images, config.channels(resolution), rows, resolution))
+            made = (images, config.channels(resolution), rows, resolution)
+            seen = (images, config.channels(2 * resolution), rows, resolution)
+            yield stored + size_of(made) + self._convolving(filtered, made, seen)
 
     def decoder(self) -> Iterator[int]:
         config, size_of = self._schedule.config, self._schedule.size_of
@@ -78,9 +82,16 @@ class _Walk:
             below = self._unplanned(self._schedule.output_shape(resolution // 2))
             kept = below if self._schedule.in_strips(resolution) else 0
             scratch = SCRATCH * size_of(raised) if self._planned and self._schedule.in_strips(resolution) else 0
-            yield stored + below + size_of(raised) + scratch
+            source = (images, 2 * config.channels(resolution // 2), raised[2] // 2 + 1, resolution // 2)
+            yield (
+                stored
+                + below
+                + size_of(raised)
+                + scratch
+                + self._convolving(source, raised, (images, channels, *source[2:]))
+            )
             yield stored + kept + size_of(raised) + self._unplanned(padded) + self._activations(half, filtering=True)
-            yield stored + kept + size_of(half) + self._unplanned(padded)
+            yield stored + kept + size_of(half) + self._unplanned(padded) + self._convolving(padded, half, padded)
             yield stored + kept + size_of(half) + self._activations(half, filtering=False)
 
     def _features(self, resolution: int) -> int:
@@ -97,6 +108,11 @@ class _Walk:
     def _images_below(self, resolution: int) -> int:
         below = resolution // 2
         return self._schedule.batch * RGB * below**2 * torch.float32.itemsize
+
+    def _convolving(self, source: tuple[int, ...], result: tuple[int, ...], lowered: tuple[int, ...]) -> int:
+        """Copies of a convolution's input and result, and its matrix of nine taps, one image at a time."""
+        copies = self._schedule.size_of(source, result) if self._copies or self._lowers else 0
+        return copies + (9 * self._schedule.size_of(lowered[1:]) if self._lowers else 0)
 
     def _activations(self, half: tuple[int, ...], filtering: bool) -> int:
         """Temporaries of PyTorch's passes: one half in float32, or both and a copy; the filter's result."""

@@ -11,14 +11,14 @@ from __future__ import annotations
 import numpy as np
 
 from .compiling import compiled
-from .numba_lanes import leaky, load, store
-from .numba_rows import blur_row, colour_row, enlarged, join_row, paint_row, vertical
+from .numba_rows import activate_row, blur_row, colour_row, enlarged, join_row, paint_row, vertical
 
 
 @compiled
-def activate(x, out, start, stop):
-    for i in range(16 * start, 16 * stop, 16):
-        store(out, i, leaky(load(x, i)))
+def activate(x, length, bias, channels, out, start, stop):
+    """Rows of `length` elements."""
+    for y in range(start, stop):
+        activate_row(x, y * length, length, bias, channels, out, y * length)
 
 
 @compiled

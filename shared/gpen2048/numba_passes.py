@@ -27,6 +27,8 @@ def thread_pool(number: int) -> ThreadPoolExecutor:
 class NumbaPasses:
     """Float32 and bfloat16 on the CPU. Raises ImportError, or numba's own errors, where numba does not work."""
 
+    is_plain = False
+
     def __init__(self) -> None:
         from . import numba_kernels
 
@@ -53,9 +55,11 @@ class NumbaPasses:
             shape = (height, width, channels)
             in_rows(out.shape[2], self._kernels.blur, source, shape, top, np.float32(FIR_SCALE), target)
 
-    def activate(self, x: Tensor, out: Tensor) -> None:
+    def activate(self, x: Tensor, bias: Tensor, out: Tensor) -> None:
+        _, channels, height, width = x.shape
         for n in range(len(x)):
-            in_rows(x[n].numel() // 16, self._kernels.activate, flat(x[n]), flat(out[n]))
+            arrays = (flat(x[n]), width * channels, bias.float().numpy(), channels, flat(out[n]))
+            in_rows(height, self._kernels.activate, *arrays)
 
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
         _, channels, height, width = x.shape

@@ -7,6 +7,7 @@ meets for the first row of the output; rows and columns outside the input are ze
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 import torch
@@ -20,6 +21,11 @@ from .network import fir_kernel
 class Passes(Protocol):
     """One implementation of the passes; all agree within rounding."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether they are PyTorch's own operations, with temporaries between them."""
+        ...
+
     def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
         """The first encoder layer: 1x1 convolution of `image` (N, 3, H, W), any float, and leaky ReLU without gain."""
         ...
@@ -28,8 +34,8 @@ class Passes(Protocol):
         """FIR filter after padding the columns by 2: `out` is one column wider than `x`."""
         ...
 
-    def activate(self, x: Tensor, out: Tensor) -> None:
-        """Leaky ReLU without gain; may overwrite `x`."""
+    def activate(self, x: Tensor, bias: Tensor, out: Tensor) -> None:
+        """Leaky ReLU, without gain, of `x` plus a bias (C,) in float32; may overwrite `x`."""
         ...
 
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
@@ -59,14 +65,17 @@ class Passes(Protocol):
 class TorchPasses:
     """Each step an operation of PyTorch, in place where it can be."""
 
+    is_plain = True
+
     def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
         pixels = image.to(out.dtype).contiguous(memory_format=torch.channels_last)
-        self.activate(convolve(pixels, weight, bias), out)
+        self.activate(convolve(pixels, weight), bias, out)
 
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         out.copy_(_filtered(x, top, out.shape[2], columns=2))
 
-    def activate(self, x: Tensor, out: Tensor) -> None:
+    def activate(self, x: Tensor, bias: Tensor, out: Tensor) -> None:
+        x += bias.to(x)[:, None, None]
         out.copy_(activate(x))
 
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
@@ -110,16 +119,23 @@ def _filtered(x: Tensor, top: int, rows: int, columns: int) -> Tensor:
         x = F.pad(x, (0, 0, above, below))
         above = 0
     channels = x.shape[1]
-    kernel = fir_kernel().to(x).expand(channels, 1, 4, 4)
+    kernel = _fir(x.device, x.dtype).expand(channels, 1, 4, 4)
     return convolve(x, kernel, padding=(above, columns), groups=channels)
+
+
+@lru_cache
+def _fir(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The filter (4, 4). Kept, since bringing it to a GPU would make the CPU wait for all that was launched before."""
+    with torch.inference_mode(False):
+        return fir_kernel().to(device, dtype)
 
 
 def _activations(x: Tensor, feature: Tensor, constants: Tensor) -> tuple[Tensor, Tensor]:
     """Both halves in float32; overwrites x if that is float32, never the feature."""
     gain, bias, feature_gain, feature_bias = (constants[:, row, :, None, None] for row in range(4))
-    first = torch.addcmul(bias, x, gain, out=x if x.dtype == torch.float32 else None)
-    second = torch.addcmul(feature_bias, feature, feature_gain)
-    return activate(first), activate(second)
+    # Not addcmul, whose results MPS lost before torch 2.4 where they were channels last.
+    first = x.mul_(gain) if x.dtype == torch.float32 else x * gain
+    return activate(first.add_(bias)), activate((feature * feature_gain).add_(feature_bias))
 
 
 def _modulate(x: Tensor, modulation: Tensor, out: Tensor) -> None:

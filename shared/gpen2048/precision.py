@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .devices import has_bfloat16
 from .folding import Scales
 from .network import NetworkConfig
 from .passes import Passes
@@ -32,14 +33,18 @@ class ObservedPasses:
         self.features: dict[int, float] = {}
         self.inputs: dict[tuple[int, bool], float] = {}  # of the convolution at a resolution that doubles it or not
 
+    @property
+    def is_plain(self) -> bool:
+        return self._passes.is_plain
+
     def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
         self._passes.colour(image, weight, bias, out)
 
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         self._passes.blur(x, top, out)
 
-    def activate(self, x: Tensor, out: Tensor) -> None:
-        self._passes.activate(x, out)
+    def activate(self, x: Tensor, bias: Tensor, out: Tensor) -> None:
+        self._passes.activate(x, bias, out)
 
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
         resolution = out.shape[3]
@@ -85,15 +90,19 @@ def sample_image(size: int, device: torch.device) -> Tensor:
     return (image / image.abs().amax()).to(device)
 
 
-def fallbacks(dtype: torch.dtype) -> tuple[torch.dtype, ...]:
-    """The precision asked for, then those with more range."""
-    chain = (torch.float16, torch.bfloat16, torch.float32)
-    return chain[chain.index(dtype) :] if dtype in chain else (torch.float32,)
+def fallbacks(dtype: torch.dtype, device: torch.device) -> tuple[torch.dtype, ...]:
+    """The precision asked for, then those with more range that `device` is made for."""
+    chain = [torch.float16, torch.bfloat16, torch.float32]
+    after = chain[chain.index(dtype) + 1 :] if dtype in chain else []
+    if not has_bfloat16(device):  # its convolutions would be slower than float32's, and take more memory
+        after = [other for other in after if other != torch.bfloat16]
+    return (dtype if dtype in chain else torch.float32, *after)
 
 
 def is_sound(image: Tensor) -> bool:
     """Whether every image (N, 3, H, W) is finite and not one flat colour."""
-    spread = image.amax(dim=(1, 2, 3)) - image.amin(dim=(1, 2, 3))
+    least, most = torch.aminmax(image.permute(0, 2, 3, 1).flatten(1), dim=1)  # one reading of its memory
+    spread = most - least
     return bool((torch.isfinite(spread) & (spread > 0)).all())
 
 

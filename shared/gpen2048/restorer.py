@@ -25,6 +25,8 @@ from .parsing import FaceParser, Parsed, parse
 from .restoration import FaceReport, Restoration
 from .task import Place, Progress, Request, Task
 
+MINUS_ONE, HALF = torch.tensor(-1.0), torch.tensor(0.5)  # between [0, 1] and the network's [-1, 1], in one operation
+
 
 class FaceRestorer:
     """Restores faces with `network` that `detector` finds; `parser` is needed for the masks "parse" and "face".
@@ -164,8 +166,8 @@ class FaceRestorer:
     def _restore_crops(self, before: Tensor, on_stage: Callable[[], None]) -> Tensor:
         """(N, 3, S, S) in [0, 1] to the same."""
         on_stage()
-        result = self.network((before * 2).sub_(1), on_stage=on_stage)
-        return (result.float() / 2).add_(0.5).clamp_(0, 1)
+        result = self.network(torch.add(MINUS_ONE, before, alpha=2), on_stage=on_stage)
+        return torch.add(HALF, result.float(), alpha=0.5).clamp_(0, 1)
 
     def _lay_back(self, task: Task, place: Place, crop: Tensor, parsed: Parsed | None) -> None:
         task.tell(place, "laying back")

@@ -20,7 +20,7 @@ def to_planes(samples: NDArray[Any], device: torch.device = CPU) -> Tensor:
     """(C, H, W) float32 in [0, 1] on `device`, of (H, W, C) uint8 or uint16; copied."""
     wide = samples.dtype == np.uint16
     array = np.require(samples, requirements=["C", "W"])
-    moved = _sent(torch.from_numpy(array.view(np.int16) if wide else array), device).permute(2, 0, 1)
+    moved = sent(torch.from_numpy(array.view(np.int16) if wide else array), device).permute(2, 0, 1)
     # PyTorch has no uint16 before 2.3, and multiplies by the inverse on CUDA when it divides by a number.
     values = moved.to(torch.int32).bitwise_and_(0xFFFF) if wide else moved
     deepest = torch.tensor(float(DEEPEST[16 if wide else 8]), device=device)
@@ -35,7 +35,8 @@ def to_samples(planes: Tensor, bits: int = 8) -> NDArray[Any]:
     return array if bits == 8 else array.astype(np.uint16)
 
 
-def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on `device`; CUDA gets it without the CPU's waiting for what was launched before."""
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)  # its memory is not reused before the copy is done

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .folding import FoldedNetwork
@@ -25,18 +28,52 @@ class DecoderLevel:
 
 def decoder(network: FoldedNetwork, feature: Tensor) -> tuple[Tensor, list[DecoderLevel]]:
     """The modulated 4x4 input (N, C, 4, 4) and the levels from 4x4 up; `feature` is the encoder's (N, C, 4, 4)."""
-    styles = torch.split(_styles(network, feature), network.style_sizes, dim=1)
     convolutions = network.convolutions
-    modulations = [layer.modulation(style) for layer, style in zip(convolutions, styles)]
-    following = [style for style, _ in modulations[1:]] + [None]
-    constants = [layer.constants(m[1], after) for layer, m, after in zip(convolutions, modulations, following)]
+    styles = torch.split(_styles(network, feature), network.style_sizes, dim=1)
+    modulations, gains = _modulations(convolutions, styles[: len(convolutions)])
+    following = [*modulations[1:], None]
+    constants = [layer.constants(gain, after) for layer, gain, after in zip(convolutions, gains, following)]
     rgbs = [layer.modulated(style) for layer, style in zip(network.to_rgbs, styles[len(convolutions) :])]
     levels = [DecoderLevel(None, None, convolutions[0], constants[0], rgbs[0])]
     for number, rgb in enumerate(rgbs[1:], start=1):
         up, last = 2 * number - 1, 2 * number
         levels.append(DecoderLevel(convolutions[up], constants[up], convolutions[last], constants[last], rgb))
     constant = network.constant.value.to(feature.device, torch.float32)
-    return constant * modulations[0][0][:, :, None, None], levels
+    return constant * modulations[0][:, :, None, None], levels
+
+
+def _modulations(
+    layers: Sequence[StyledConvolution], styles: Sequence[Tensor]
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """What each layer's input (N, I) and output (N, O) is to be multiplied by, float32.
+
+    A style is divided by its largest value, which demodulation cancels. All layers at once, since a GPU does these
+    small operations faster than they are launched.
+    """
+    device, n = styles[0].device, len(styles[0])
+    inputs, outputs = ([layer.energy.shape[axis] for layer in layers] for axis in (1, 0))
+    padded, of_inputs, of_outputs = _places(tuple(inputs), tuple(outputs), device)
+    style = torch.cat(tuple(styles), dim=1)
+    largest = F.pad(style.abs(), (0, 1)).index_select(1, padded).view(n, len(layers), -1).amax(dim=2)
+    largest = largest.clamp_min(torch.finfo(torch.float32).tiny)
+    scale = torch.cat([layer.scale.to(device, torch.float32) for layer in layers])
+    modulations = torch.split(style * (scale / largest).index_select(1, of_inputs), inputs, dim=1)
+    energies = [layer.energy.to(device, torch.float32) for layer in layers]
+    variance = torch.cat([m.square() @ energy.t() for m, energy in zip(modulations, energies)], dim=1)
+    epsilon = torch.cat([layer.epsilon.to(device, torch.float32) for layer in layers])
+    gain = torch.rsqrt(variance + epsilon / largest.square().index_select(1, of_outputs))
+    return modulations, torch.split(gain, outputs, dim=1)
+
+
+@lru_cache
+def _places(inputs: tuple[int, ...], outputs: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Of all layers' values in one row: those of each, with the place after the last for padding; whose each is."""
+    numbers = torch.arange(len(inputs))
+    with torch.inference_mode(False):
+        parts = torch.split(torch.arange(sum(inputs)), list(inputs))
+        padded = torch.cat([F.pad(part, (0, max(inputs) - len(part)), value=sum(inputs)) for part in parts])
+        of_inputs, of_outputs = (numbers.repeat_interleave(torch.tensor(counts)) for counts in (inputs, outputs))
+        return padded.to(device), of_inputs.to(device), of_outputs.to(device)
 
 
 def _styles(network: FoldedNetwork, feature: Tensor) -> Tensor:

@@ -44,6 +44,36 @@ def _half(v, k, gain: tl.constexpr, bias: tl.constexpr, channels, c):
 
 
 @triton.jit
+def colour(
+    planes, weight, bias, out, width, channels, rows, image_stride, plane_stride, row_stride, column_stride, out_image,
+    block_x: tl.constexpr, block_c: tl.constexpr,
+):  # fmt: skip
+    """The first encoder layer: a 1x1 convolution of three planes, given by their strides, and leaky ReLU."""
+    image, y = (tl.program_id(0) // rows).to(tl.int64), tl.program_id(0) % rows
+    column = tl.program_id(1) * block_x + tl.arange(0, block_x)
+    c = tl.program_id(2) * block_c + tl.arange(0, block_c)
+    inside, valid = column < width, c < channels
+    v = tl.zeros([block_x, block_c], dtype=tl.float32) + tl.load(bias + c, mask=valid, other=0.0)[None, :]
+    for plane in tl.static_range(3):
+        address = planes + image * image_stride + plane * plane_stride + y * row_stride + column * column_stride
+        value = tl.load(address, mask=inside, other=0.0).to(tl.float32)
+        v += value[:, None] * tl.load(weight + 3 * c + plane, mask=valid, other=0.0).to(tl.float32)[None, :]
+    address = out + image * out_image + (y * width + column)[:, None] * channels + c[None, :]
+    tl.store(address, _leaky(v).to(out.dtype.element_ty), mask=inside[:, None] & valid[None, :])
+
+
+@triton.jit
+def activate(x, bias, out, length, channels, rows, x_image, out_image, block: tl.constexpr):
+    """Leaky ReLU of x plus bias, of rows of `length` elements; `out` may be x."""
+    image, y = (tl.program_id(0) // rows).to(tl.int64), tl.program_id(0) % rows
+    i = tl.program_id(1) * block + tl.arange(0, block)
+    known = i < length
+    v = tl.load(x + image * x_image + y * length + i, mask=known, other=0.0).to(tl.float32)
+    v = _leaky(v + tl.load(bias + i % channels, mask=known, other=0.0))
+    tl.store(out + image * out_image + y * length + i, v.to(out.dtype.element_ty), mask=known)
+
+
+@triton.jit
 def blur(x, out, height, width, channels, top, rows, x_image, out_image, block_x: tl.constexpr, block_c: tl.constexpr):
     """`out` is one column wider than x."""
     image, y = (tl.program_id(0) // rows).to(tl.int64), tl.program_id(0) % rows

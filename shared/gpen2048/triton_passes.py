@@ -8,9 +8,6 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from .convolution import convolve
-from .network import LEAKY_SLOPE
-
 TILE = 1024  # elements of one half that a program holds at a time
 MOST_CHANNELS = 64  # of a tile
 
@@ -18,14 +15,19 @@ MOST_CHANNELS = 64  # of a tile
 class TritonPasses:
     """Float32, float16 and bfloat16. Raises ImportError, or Triton's own errors, where Triton does not work."""
 
+    is_plain = False
+
     def __init__(self) -> None:
         from . import triton_kernels
 
         self._kernels: ModuleType = triton_kernels
 
     def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
-        pixels = image.to(out.dtype).contiguous(memory_format=torch.channels_last)
-        self.activate(convolve(pixels, weight, bias), out)
+        n, channels, rows, width = out.shape
+        weight, bias = weight.to(image.device).flatten(1).contiguous(), bias.to(image.device, torch.float32)
+        sides = (width, channels, rows, image.stride(0), *image.stride()[1:], out.stride(0))
+        with _on(image):
+            self._kernels.colour[_grid(n * rows, width, channels)](image, weight, bias, out, *sides, **_tile(channels))
 
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         n, channels, height, width = x.shape
@@ -36,8 +38,14 @@ class TritonPasses:
                 x, out, height, width, channels, top, rows, x.stride(0), out.stride(0), **tile
             )
 
-    def activate(self, x: Tensor, out: Tensor) -> None:
-        torch.ops.aten.leaky_relu.out(x, LEAKY_SLOPE, out=out)
+    def activate(self, x: Tensor, bias: Tensor, out: Tensor) -> None:
+        n, channels, rows, width = x.shape
+        grid = (n * rows, -(-width * channels // TILE))
+        strides = (x.stride(0), out.stride(0))
+        with _on(x):
+            self._kernels.activate[grid](
+                x, bias.to(x.device, torch.float32), out, width * channels, channels, rows, *strides, block=TILE
+            )
 
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
         n, channels, height, width = x.shape

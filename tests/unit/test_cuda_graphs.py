@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from gpen2048 import cuda_graphs, inference
-from gpen2048.cuda_graphs import Recording, Recordings, Run, capture
+from gpen2048.cuda_graphs import Recorder, Recording, Recordings, Run
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
 from gpen2048.passthrough import passthrough_state_dict
@@ -92,17 +92,35 @@ def play(recordings: Recordings, launched: Launched, x: Tensor = X, weights: obj
 
 
 def test_the_third_pass_of_a_kind_is_replayed() -> None:
-    recordings, launched = Recordings(quick), Launched()
+    recordings, launched = Recordings(lambda: quick), Launched()
     assert [play(recordings, launched, X / n) for n in (1, 2, 3, 4)] == [1, 2, 0, 0]
 
 
 def test_other_shapes_have_recordings_of_their_own() -> None:
-    recordings, launched, two = Recordings(quick), Launched(), X.repeat(2, 1, 1, 1)
+    recordings, launched, two = Recordings(lambda: quick), Launched(), X.repeat(2, 1, 1, 1)
     assert [play(recordings, launched, x) for x in (X, two, X, two, X, two)] == [1, 1, 2, 2, 0, 0]
 
 
+def test_recordings_of_a_stream_share_their_memory() -> None:
+    """Batches of one to four faces would else hold as much as ten."""
+    made: list[bool] = []
+
+    def recorder() -> Callable[[Tensor, Tensor, Run], Recording]:
+        made.append(True)
+        return quick
+
+    recordings, launched = Recordings(recorder), Launched()
+    for x in (X, X, X.repeat(2, 1, 1, 1), X.repeat(2, 1, 1, 1)):
+        play(recordings, launched, x)
+    assert len(made) == 1
+    recordings.clear()
+    play(recordings, launched)
+    play(recordings, launched)
+    assert len(made) == 2
+
+
 def test_moved_weights_and_clearing_drop_recordings() -> None:
-    recordings, launched = Recordings(quick), Launched()
+    recordings, launched = Recordings(lambda: quick), Launched()
     assert [play(recordings, launched) for _ in range(3)] == [1, 2, 0]
     assert [play(recordings, launched, weights="there") for _ in range(3)] == [1, 2, 0]
     recordings.clear()
@@ -113,7 +131,7 @@ def test_moved_weights_and_clearing_drop_recordings() -> None:
 def test_what_gains_nothing_differs_or_cannot_be_recorded_is_launched(
     record: Callable[[Tensor, Tensor, Run], Recording],
 ) -> None:
-    recordings, launched = Recordings(record), Launched()
+    recordings, launched = Recordings(lambda: record), Launched()
     assert [play(recordings, launched) > 0 for _ in range(4)] == [True] * 4
     assert play(recordings, launched) == 1
 
@@ -139,7 +157,7 @@ def test_a_network_tells_as_many_stages_and_gives_as_much_when_it_replays(
         launch(*args, **named)
 
     monkeypatch.setattr(network, "_launch", counted)
-    monkeypatch.setattr(network, "_recordings", Recordings(quick_network))
+    monkeypatch.setattr(network, "_recordings", Recordings(lambda: quick_network))
     seen = []
     for _ in range(4):
         stages[0] = launches[0] = 0
@@ -180,7 +198,7 @@ def test_cuda_replays_what_it_launched() -> None:
     network = Network.from_state_dict(CONFIG, passthrough_state_dict(CONFIG)).to("cuda")
     x = torch.rand(1, 3, 64, 64, device="cuda") * 2 - 1
     wanted = network(x)
-    recording = capture(x, wanted, lambda a, b: network._launch(a, b, torch.float32, lambda: None))
+    recording = Recorder()(x, wanted, lambda a, b: network._launch(a, b, torch.float32, lambda: None))
     seen = torch.empty_like(wanted)
     recording.play(x, seen)
     assert torch.equal(seen, wanted)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from gpen2048 import choice
 from gpen2048.convolution import convolve
+from gpen2048.errors import DeviceError
 from gpen2048.network import Blur, Upsample
 from gpen2048.numba_passes import NumbaPasses
 from gpen2048.passes import Passes, TorchPasses, enlarge
@@ -41,6 +42,13 @@ def test_colour_is_the_first_layer(passes: Passes) -> None:
     image, weight, bias, out = torch.randn(2, 3, 7, 9), torch.randn(32, 3, 1, 1), torch.randn(32), random(2, 32, 7, 9)
     passes.colour(image, weight, bias, out)
     assert torch.allclose(out, F.leaky_relu(F.conv2d(image, weight, bias), 0.2), atol=1e-5)
+
+
+def test_activate_adds_the_bias(passes: Passes) -> None:
+    x, bias, out = random(2, 32, 5, 7), torch.randn(32), random(2, 32, 5, 7)
+    wanted = F.leaky_relu(x + bias[:, None, None], 0.2)
+    passes.activate(x, bias, out)
+    assert torch.allclose(out, wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("top, rows", [(-1, 16), (-1, 4), (3, 9), (10, 5)])
@@ -78,8 +86,9 @@ def test_numba_rounds_bfloat16_as_pytorch_does() -> None:
     x = torch.tensor([1.00390625, 1.01171875, -3.3e38, 3.4e38, 1e-40, float("inf"), float("nan"), 0.0])
     x = x.to(torch.bfloat16).repeat(8).view(1, 16, 2, 2).contiguous(memory_format=torch.channels_last)
     wanted, seen = x.clone(), x.clone()
-    TorchPasses().activate(x.clone(), wanted)
-    NumbaPasses().activate(x.clone(), seen)
+    nothing = torch.zeros(16)
+    TorchPasses().activate(x.clone(), nothing, wanted)
+    NumbaPasses().activate(x.clone(), nothing, seen)
     assert torch.equal(seen.nan_to_num(7), wanted.nan_to_num(7))
 
 
@@ -90,7 +99,7 @@ def test_compiled_passes_are_used_on_the_cpu(dtype: torch.dtype) -> None:
 
 def test_passes_that_differ_are_not_used(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     class Wrong(TorchPasses):
-        def activate(self, x: Tensor, out: Tensor) -> None:
+        def activate(self, x: Tensor, bias: Tensor, out: Tensor) -> None:
             out.copy_(x)
 
     monkeypatch.setattr(choice, "_compiler", lambda kind, dtype: Wrong())
@@ -99,6 +108,22 @@ def test_passes_that_differ_are_not_used(monkeypatch: pytest.MonkeyPatch, caplog
         assert type(choice.passes_for(torch.device("cpu"), torch.float32)) is TorchPasses
     assert "differs from PyTorch's" in caplog.text
     choice._compiled.cache_clear()
+
+
+def test_a_device_that_computes_wrongly_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MPS once lost the results of operations in place, where they were channels last."""
+    real = choice._trial
+
+    def trial(passes: Passes, device: torch.device, dtype: torch.dtype) -> list[Tensor]:
+        results = real(passes, torch.device("cpu"), dtype)
+        return [result.zero_() for result in results] if device.type == "mps" else results
+
+    monkeypatch.setattr(choice, "_trial", trial)
+    choice._plain.cache_clear()
+    with pytest.raises(DeviceError, match=r"computes wrongly on mps.*update PyTorch"):
+        choice.passes_for(torch.device("mps"), torch.float32)
+    assert isinstance(choice.passes_for(torch.device("xpu"), torch.float32), TorchPasses)
+    choice._plain.cache_clear()
 
 
 def test_without_a_compiler_pytorch_does_it(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
