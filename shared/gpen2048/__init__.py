@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         UnsupportedFilmError,
         UnsupportedImageError,
         WeightsNotFoundError,
+        is_out_of_memory,
     )
     from .faces import Face
     from .film_restoring import restore_film
@@ -51,6 +52,7 @@ _HOMES = {
         "UnsupportedFilmError",
         "UnsupportedImageError",
         "WeightsNotFoundError",
+        "is_out_of_memory",
     ),
     "faces": ("Face",),
     "film_restoring": ("restore_film",),
@@ -91,6 +93,7 @@ __all__ = [
     "crop_transform",
     "describe_options",
     "face_template",
+    "is_out_of_memory",
     "load_detector",
     "load_network",
     "load_parser",

@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+
+# What those say that have no class of errors for it: PyTorch on the CPU (of Linux and of Windows), CUDA's and ROCm's
+# libraries, XPU, MPS, DirectML, OpenCV. In small letters.
+_SAID_WITHOUT_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "could not allocate tensor",
+    "not enough memory",
+    "insufficient memory",
+    "invalid buffer size",
+    "out_of_device_memory",
+    "out_of_host_memory",
+    "error_out_of_resources",
+    "status_alloc_failed",
+)
+DONE_IN_LESS_MEMORY = "memory ran short: done once more, with the network in less of it"  # a note for reports
+
 
 class GpenError(Exception):
     """Base of every error this package raises on purpose."""
@@ -33,3 +51,15 @@ class OutOfMemoryError(GpenError):
 
 class InvalidOptionError(GpenError, ValueError):
     """An option lies outside its range."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that the processor or a device of any backend has too little memory for what was asked."""
+    if isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM  # its words may quote a file's name
+    if isinstance(error, GpenError) or not isinstance(error, Exception):
+        return False
+    said = str(error).lower()
+    return any(words in said for words in _SAID_WITHOUT_MEMORY)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import UnsupportedImageError
+from .errors import UnsupportedImageError, is_out_of_memory
 from .image_metadata import PictureMetadata, profile_space, read_metadata, read_orientation
 
 if TYPE_CHECKING:
@@ -44,9 +44,11 @@ def decode(data: bytes) -> tuple[Samples, PictureMetadata]:
     try:
         image.load()  # a PNG may bring its EXIF after the pixels
         return _decode(data, image)
-    except (UnsupportedImageError, MemoryError):
+    except UnsupportedImageError:
         raise
     except Exception as error:  # a broken file makes decoders raise nearly anything
+        if is_out_of_memory(error):
+            raise
         raise UnsupportedImageError(f"{image.format}, but damaged or cut off ({error}); wanted a whole file") from error
 
 

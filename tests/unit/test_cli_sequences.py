@@ -111,10 +111,9 @@ def test_numbered_pictures_are_restored_in_the_order_of_their_numbers(
         assert (result.pixels - pixels).abs()[:, 100:170, 100:160].mean() > 0.005
 
 
-@pytest.mark.usefixtures("detector")
-def test_a_film_that_ends_too_early_is_restored_and_named(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, film: Path, network: Path
-) -> None:
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, film: Path) -> Path:
+    """`film` without its end."""
     monkeypatch.setattr("gpen2048.film_reading.MISSING", 0.05)
     broken = tmp_path / "broken.mkv"
     with av.open(str(film)) as container, av.open(str(broken), "w") as target:
@@ -124,11 +123,29 @@ def test_a_film_that_ends_too_early_is_restored_and_named(
                 packet.stream = stream
                 target.mux(packet)
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size * 9 // 10])
+    return broken
+
+
+@pytest.mark.usefixtures("detector")
+def test_a_film_that_ends_too_early_is_restored_and_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, film: Path, broken: Path, network: Path
+) -> None:
     arguments = ["restore", broken, film, "-o", tmp_path / "out", "--network", network, "--device", "cpu"]
     assert main([str(argument) for argument in arguments]) == 1
     printed = capsys.readouterr()
     assert "broken.mkv: the video ends at" in printed.err and printed.out.count("faces restored") == 2
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["broken.mkv", "film.mp4"]
+
+
+@pytest.mark.usefixtures("detector")
+def test_a_batch_names_such_a_film_each_time_and_ends_with_1(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, broken: Path, network: Path
+) -> None:
+    arguments = ["batch", broken, tmp_path / "out", "--network", network, "--device", "cpu"]
+    for done in ("1 done", "0 done, 1 left as before"):
+        assert main([str(argument) for argument in arguments]) == 1
+        printed = capsys.readouterr()
+        assert "broken.mkv: the video ends at" in printed.err and done in printed.out
 
 
 @pytest.mark.usefixtures("detector")

@@ -103,6 +103,7 @@ class _Film:
             frames=sum(piece.frames for piece in done),
             seconds=round(sum(piece.seconds for piece in done), 3),
             note="; ".join(sorted({piece.note for piece in done if piece.note})),
+            remark="; ".join(sorted({piece.remark for piece in done if piece.remark})),
         )
         try:
             part = self._write()

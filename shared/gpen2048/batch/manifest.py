@@ -48,6 +48,7 @@ class Record:
     seconds: float = 0.0
     error: str = ""  # why there is no output
     note: str = ""  # what is wrong with the output all the same
+    remark: str = ""  # what was done otherwise than asked
     frames: int = 0  # of a film, or of a piece of one
     film: str = ""  # the output that a piece is for
 

@@ -45,6 +45,7 @@ def with_output(record: Record, result: Restored, manifest: Manifest) -> Record:
         error=result.error,
         frames=result.frames,
         note=result.note,
+        remark=result.remark,
     )
     if result.error:
         return record

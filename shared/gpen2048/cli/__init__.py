@@ -6,8 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ..errors import GpenError
+from ..errors import GpenError, is_out_of_memory
 from . import batching, benching, comparing, inspecting, passing, restoring, weights
+from .reporting import told
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -22,8 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("gpen2048: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except (GpenError, OSError, ValueError) as error:
-        print(f"gpen2048: {' '.join(str(error).split())}", file=sys.stderr)
+    except Exception as error:
+        if not isinstance(error, (GpenError, OSError, ValueError)) and not is_out_of_memory(error):
+            raise
+        print(f"gpen2048: {told(error)}", file=sys.stderr)
         return FAILED
 
 

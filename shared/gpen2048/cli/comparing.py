@@ -15,9 +15,10 @@ from ..faces import Face
 from ..images import Picture, read_image, write_image
 from ..option_sheet import OptionSheet, Row
 from ..options import RestoreOptions, describe_options
+from .equipment import Equipment
 from .flags import add_option_flags, option_reader, read_option_flags
 from .landmarks import read_landmarks
-from .loading import Equipment, add_equipment_flags, load_equipment
+from .loading import add_equipment_flags, load_equipment
 
 SHOWN = (
     "strength=0.4/0.8/1",
@@ -65,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     shown = _shown(arguments.face, faces)
     sheet = OptionSheet(image, faces, shown, equipment.restorer, options, equipment.upscaler, print)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    write_image(arguments.output, Picture(sheet.draw(rows)))
+    drawn, _ = equipment.in_memory(lambda: sheet.draw(rows))
+    write_image(arguments.output, Picture(drawn))
     print(f"{arguments.input} -> {arguments.output}: {len(faces)} faces found, looks shown on face {shown}")
     return 0
 

@@ -16,7 +16,7 @@ from ..images import Picture, read_image, write_image
 from ..options import RestoreOptions
 from ..sequence import restore_sequence
 from ..task import Progress
-from .loading import Equipment
+from .equipment import Equipment
 from .sources import Job
 
 
