@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_PIXELS = 178_956_970  # Pillow's own limit, beyond which it suspects a decompression bomb; here whatever a host sets
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp")
 WANTED = "a PNG, JPEG, WebP, TIFF or another picture that Pillow reads"
 DEEPEST_8 = 255
 DEEPEST_16 = 65535
@@ -30,6 +32,14 @@ ASSOCIATED_ALPHA = (1,)
 Samples = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 log = logging.getLogger(__name__)
+
+
+@cache
+def readable_suffixes() -> tuple[str, ...]:
+    """How the names of pictures in folders end, in small letters; AVIF is among them where this Pillow reads it."""
+    from PIL import Image
+
+    return (*SUFFIXES, ".avif") if ".avif" in Image.registered_extensions() else SUFFIXES
 
 
 def decode(data: bytes) -> tuple[Samples, PictureMetadata]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .errors import UnsupportedImageError
+from .errors import InvalidOptionError, UnsupportedImageError
 from .image_metadata import EXIF_HEADER, PictureMetadata, descriptive_tags, parse_exif
 
 Array = npt.NDArray[Any]
@@ -145,6 +145,12 @@ JPEG = ImageFormat("JPEG", 65_500, False, encode_jpeg)  # libjpeg's limit
 WEBP = ImageFormat("WebP", 16_383, False, encode_webp)  # of the format: 14 bits
 TIFF = ImageFormat("TIFF", 1_000_000, True, encode_tiff)
 FORMATS = {".png": PNG, ".jpg": JPEG, ".jpeg": JPEG, ".webp": WEBP, ".tif": TIFF, ".tiff": TIFF}
+
+
+def check_quality(quality: int) -> None:
+    """Raises InvalidOptionError for what is no quality of a JPEG or WebP."""
+    if not 1 <= quality <= LOSSLESS:
+        raise InvalidOptionError(f"quality is {quality}; wanted 1 to {LOSSLESS}")
 
 
 def output_format(suffix: str) -> ImageFormat:

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import UnsupportedImageError
-from .image_decoding import decode
-from .image_encoding import FORMATS, output_format
+from .image_decoding import decode, readable_suffixes
+from .image_encoding import FORMATS, check_quality, output_format
 from .image_metadata import PictureMetadata
 from .samples import CPU, to_planes, to_samples
 
@@ -28,12 +28,14 @@ __all__ = [
     "FORMATS",
     "Picture",
     "PictureMetadata",
+    "check_quality",
     "decode_image",
     "encode_image",
     "output_format",
     "picture_from_array",
     "picture_to_array",
     "read_image",
+    "readable_suffixes",
     "write_image",
 ]
 
@@ -91,7 +93,7 @@ def write_image(path: str | PathLike[str], picture: Picture, *, quality: int = Q
     `quality` 1 to 100 serves JPEG and WebP (100: WebP without loss). JPEG shows transparent pixels over white.
     Grey is written as RGB. An existing file is replaced.
     Raises UnsupportedImageError (suffix, sides too long for the format, alpha of another size, pixels that are no
-    numbers); OSError naming `path` where its folder is missing or cannot be written.
+    numbers), InvalidOptionError (quality); OSError naming `path` where its folder is missing or cannot be written.
     """
     path = Path(path)
     try:
@@ -104,6 +106,7 @@ def write_image(path: str | PathLike[str], picture: Picture, *, quality: int = Q
 def encode_image(picture: Picture, suffix: str, *, quality: int = QUALITY) -> bytes:
     """The bytes that `write_image` writes to a file with this `suffix`."""
     image_format = output_format(suffix)
+    check_quality(quality)
     if not image_format.sixteen_bit:
         picture = replace(picture, metadata=replace(picture.metadata, bit_depth=8))
     samples = picture_to_array(picture)

@@ -160,6 +160,8 @@ def test_a_wrong_option_is_one_line(
         ('[{"box": [1, 2, 3, 4]}]', "face 0 is not usable"),
         ('[{"landmarks": [[1, 2]]}]', "face 0 is not usable"),
         ('{"pictures": []}', "no faces for"),
+        ('{"pictures": [{}]}', "pictures that are not usable ('input')"),
+        ('{"pictures": 3}', "pictures that are not usable"),
     ],
 )
 def test_wrong_landmarks_are_named(

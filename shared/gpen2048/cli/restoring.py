@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from ..comparison import MOST_FACES, compare_sheet
-from ..errors import InvalidOptionError
 from ..images import Picture, read_image, write_image
 from ..options import RestoreOptions
 from ..restoration import Restoration
@@ -20,6 +19,7 @@ from .equipment import Equipment
 from .flags import add_option_flags, read_option_flags
 from .landmarks import read_landmarks
 from .loading import add_equipment_flags, load_equipment, read_region
+from .outputs import check_outputs
 from .progress import FaceBar
 from .reporting import picture_report, summary_line, told, write_json
 from .sequencing import add_sequence_flags, is_sequence, restore_sequences
@@ -49,9 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     if is_sequence(arguments):
         return restore_sequences(arguments, options)
     jobs = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite)
-    for flag in ("compare", "save_mask"):
-        if getattr(arguments, flag) and len(jobs) > 1:
-            raise InvalidOptionError(f"--{flag.replace('_', '-')} is of one picture; {len(jobs)} were given")
+    check_outputs(arguments, jobs)
     equipment = load_equipment(arguments, options)
     for line in equipment.described:
         print(line)

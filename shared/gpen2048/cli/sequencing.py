@@ -20,11 +20,12 @@ from ..task import Progress
 from .equipment import Equipment
 from .frame_files import restore_frame_files
 from .loading import load_equipment, read_region
+from .outputs import check_outputs
 from .progress import FaceBar
 from .reporting import told, write_json
 from .sources import PICTURES, Job, Kind, plan
 
-FILMS = Kind(FILM_SUFFIXES, tuple(CONTAINERS), otherwise=".mkv")
+FILMS = Kind(lambda: FILM_SUFFIXES, tuple(CONTAINERS), otherwise=".mkv")
 OF_ONE_PICTURE = ("landmarks", "compare", "save_mask")  # flags
 
 
@@ -58,6 +59,7 @@ def restore_sequences(arguments: argparse.Namespace, options: RestoreOptions) ->
     if films and arguments.output.suffix.lower() in set(FILM_SUFFIXES) - set(CONTAINERS):
         raise UnsupportedFilmError(f"{arguments.output}: wanted a folder, or a name ending in {', '.join(CONTAINERS)}")
     jobs = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite, kind=FILMS if films else PICTURES)
+    check_outputs(arguments, jobs)
     equipment = load_equipment(arguments, options)
     for line in equipment.described:
         print(line)
