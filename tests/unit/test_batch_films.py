@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -187,6 +188,25 @@ def test_pieces_of_a_film_that_has_vanished_are_removed(film: Path, tmp_path: Pa
     source.unlink()
     sweep(tmp_path / "out")
     assert not pieces.exists()
+
+
+def test_pieces_stay_whatever_folder_the_next_run_begins_in(
+    film: Path, tmp_path: Path, restorer: FaceRestorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    for folder in (tmp_path, elsewhere):
+        (folder / "in" / "a").mkdir(parents=True)
+    (tmp_path / "in" / "a" / "pan.mkv").write_bytes(film.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    pieces = begin(Path("in/a/pan.mkv"), tmp_path / "out", restorer)
+    monkeypatch.chdir(elsewhere)
+    sweep(tmp_path / "out")
+    assert pieces.is_dir()
+    with Manifest(tmp_path / "out") as manifest:
+        for record in manifest.records():  # as earlier versions had it
+            manifest.add(replace(record, source="in/a/pan.mkv", part=""))
+    sweep(tmp_path / "out")
+    assert pieces.is_dir()
 
 
 def test_pieces_of_other_options_or_cuts_go_before_new_ones_come(

@@ -28,7 +28,7 @@ Job = Callable[[Restore], list[Record]]
 
 def film_jobs(item: Item, manifest: Manifest, recipe: Recipe) -> Iterator[Job]:
     """One job for each piece of the film `item` that is not on record yet; the last to be done joins them all."""
-    record = Record(item.output, str(item.source), "", 0, 0, recipe.options_hash, recipe.network_hash)
+    record = Record(item.output, str(item.source.absolute()), "", 0, 0, recipe.options_hash, recipe.network_hash)
     try:
         stat = item.source.stat()
         record = replace(

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(summary_line(reports[-1]))
         except Exception as error:  # whatever one picture does to any library, the others are restored
             failed += 1
-            print(f"gpen2048: {job.source}: {told(error)}", file=sys.stderr)
+            print(f"gpen2048: {job.source}: {told(error).removeprefix(f'{job.source}: ')}", file=sys.stderr)
     if arguments.report:
         write_json(arguments.report, {**equipment.facts, "pictures": reports})
     return 1 if failed else 0
