@@ -68,6 +68,7 @@ def restore_film(
     """
     report = FilmReport()
     with open_film(source, torch.device(device)) as film, FilmWriter(target, film, **writing) as writer:
+        film.warn()
         shown: deque[tuple[int, int]] = deque()
         frames = _noted(film.frames(), shown)
         what: dict[str, Any] = {"background": background, "region": region, "on_progress": on_progress}

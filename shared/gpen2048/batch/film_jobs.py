@@ -35,6 +35,7 @@ def film_jobs(item: Item, manifest: Manifest, recipe: Recipe) -> Iterator[Job]:
             record, source_hash=file_hash(item.source), source_size=stat.st_size, source_time=stat.st_mtime_ns
         )
         with open_film(item.source) as film:
+            film.warn()
             cut = spans(film, recipe.piece)
     except (GpenError, OSError, ValueError) as error:
         yield partial(_fail, manifest, replace(record, error=one_line(error)))
