@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import InvalidOptionError
 from ..film_writing import CODECS, QUALITY, WORST
 from ..images import check_quality
+from .loading import check_upscaler
 
 DESCRIPTION = """Restores pictures and films of any number into DEST, under the names they have. What is done is on
 record in DEST/manifest.jsonl: after a kill, or with new sources, the same command does what is missing, changed or
@@ -72,6 +73,7 @@ def _add_engine_flags(parser: argparse.ArgumentParser) -> None:
 def check_batch_flags(arguments: argparse.Namespace) -> None:
     """Raises InvalidOptionError for what would else go wrong with every file, or be passed over in silence."""
     check_quality(arguments.quality)
+    check_upscaler(arguments)
     if not 0 <= arguments.crf <= WORST:
         raise InvalidOptionError(f"crf is {arguments.crf}; wanted 0 (without loss) to {WORST}")
     if arguments.destination.is_file():

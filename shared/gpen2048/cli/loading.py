@@ -15,6 +15,7 @@ from ..checkpoint import load_network
 from ..colour import luma
 from ..detection import FaceDetector, load_detector
 from ..devices import PRECISIONS, choose_device, choose_precision
+from ..errors import InvalidOptionError
 from ..images import read_image
 from ..inference import Network
 from ..lbp import LbpDetector
@@ -43,6 +44,12 @@ def add_equipment_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--precision", default="auto", metavar="|".join(("auto", *PRECISIONS)))
     group.add_argument("--fetch", action="store_true", help=f"download what is missing (also {FETCH}=1)")
     group.add_argument("--demo", action="store_true", help="without weights, go on with a sharpening network")
+
+
+def check_upscaler(arguments: argparse.Namespace) -> None:
+    """Raises InvalidOptionError for an upscale model that would have nothing to do."""
+    if arguments.upscaler and arguments.scale == 1:
+        raise InvalidOptionError("--upscaler enlarges, and --scale is 1; wanted --scale 2, 4 or auto")
 
 
 def find_weights(arguments: argparse.Namespace, options: RestoreOptions) -> dict[str, Path]:

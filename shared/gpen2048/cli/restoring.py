@@ -18,7 +18,7 @@ from ..task import Request
 from .equipment import Equipment
 from .flags import add_option_flags, read_option_flags
 from .landmarks import read_landmarks
-from .loading import add_equipment_flags, load_equipment, read_region
+from .loading import add_equipment_flags, check_upscaler, load_equipment, read_region
 from .outputs import check_outputs
 from .progress import FaceBar
 from .reporting import picture_report, summary_line, told, write_json
@@ -46,6 +46,7 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Restores every input; a bad one is named and does not stop the others. 0 when all were restored, else 1."""
     options = replace(read_option_flags(arguments), max_crops=MOST_FACES if arguments.compare else 0)
+    check_upscaler(arguments)
     if is_sequence(arguments):
         return restore_sequences(arguments, options)
     jobs = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite)
