@@ -93,7 +93,7 @@ def _film(path: Path, container: Any, stream: Any, first: Any, device: torch.dev
         begin=Fraction(max(0, container.start_time or 0), 1_000_000),
         metadata=dict(container.metadata),
         device=device,
-        is_interlaced=bool(first.interlaced_frame),
+        is_interlaced=bool(getattr(first, "interlaced_frame", False)),
     )
 
 
