@@ -19,10 +19,9 @@ def convert(source: Path, target: Path, *, half: bool = False) -> NetworkConfig:
     """Writes the network of any readable file as `target`, in float32 or, with `half`, float16.
 
     Keys and shapes stay as published; size, channel multiplier, width, source name and its SHA-256 are in the metadata.
-    Raises CheckpointError when the source is not sound, or when a number of it is too large for float16.
+    Raises CheckpointError when the source is not sound, when a number of it is too large for float16, or when the
+    target cannot be written.
     """
-    import safetensors.torch
-
     if target.suffix.lower() != ".safetensors":
         raise ValueError(f"{target}: wanted a name ending in .safetensors")
     state = read_state_dict(source)
@@ -34,13 +33,23 @@ def convert(source: Path, target: Path, *, half: bool = False) -> NetworkConfig:
         _refuse_overflow(converted, source)
     partial = target.with_name(target.name + ".part")
     try:
-        safetensors.torch.save_file(converted, partial, metadata=_metadata(config, source))
+        save_safetensors(converted, partial, _metadata(config, source))
         shutil.copymode(source, partial)  # safetensors makes files that only their owner may read
         check_state_dict(read_state_dict(partial), config, partial)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
     return config
+
+
+def save_safetensors(state: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Writes `state` to `path`, with `metadata` in its head. Raises CheckpointError where that cannot be."""
+    import safetensors.torch
+
+    try:
+        safetensors.torch.save_file(state, path, metadata=metadata)
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path}: cannot be written ({error})") from error
 
 
 def _refuse_overflow(state: dict[str, torch.Tensor], source: Path) -> None:

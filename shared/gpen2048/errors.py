@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-# What the allocators of MPS, DirectML, XPU and the CPU say, in a plain RuntimeError.
-SAID_WITHOUT_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "could not allocate")
+import errno
+
+# What those say that have no class of errors for it: PyTorch on the CPU (of Linux and of Windows), CUDA's and ROCm's
+# libraries, XPU, MPS, DirectML, OpenCV. In small letters.
+_SAID_WITHOUT_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "could not allocate tensor",
+    "not enough memory",
+    "insufficient memory",
+    "invalid buffer size",
+    "out_of_device_memory",
+    "out_of_host_memory",
+    "error_out_of_resources",
+    "status_alloc_failed",
+)
+DONE_IN_LESS_MEMORY = "memory ran short: done once more, with the network in less of it"  # a note for reports
 
 
 class GpenError(Exception):
@@ -43,10 +58,12 @@ class InvalidOptionError(GpenError, ValueError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` tells that a device, of any kind, or the machine itself has too little memory."""
-    import torch
-
-    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
+    """Whether `error` says that the processor or a device of any backend has too little memory for what was asked."""
+    if isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM  # its words may quote a file's name
+    if isinstance(error, GpenError) or not isinstance(error, Exception):
+        return False
     said = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in said for words in SAID_WITHOUT_MEMORY)
+    return any(words in said for words in _SAID_WITHOUT_MEMORY)

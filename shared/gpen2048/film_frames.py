@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,6 +39,11 @@ def pyav() -> Any:
     av.logging.restore_default_callback()
     av.logging.set_libav_level(av.logging.FATAL)
     return av
+
+
+def location(path: Path) -> str:
+    """`path` in words that FFmpeg takes for a file, and not the 12 of 12:30.mp4 for a protocol."""
+    return str(path.absolute())
 
 
 @dataclass(frozen=True)
@@ -83,11 +90,14 @@ class Coding:
 
 
 def decoded(frame: Any, coding: Coding, device: torch.device) -> Tensor:
-    """The pixels (3, H, W) of PyAV's `frame` on `device`, turned upright as its display matrix says."""
+    """The pixels (3, H, W) of PyAV's `frame` on `device`, turned upright and the right way round as it is displayed."""
     if coding.matrix == UNSPECIFIED:
         frame.colorspace = coding.matrix_for(frame.height)
-    samples = frame.to_ndarray(format=_format(coding), interpolation=CONVERSION)
-    return torch.rot90(to_planes(samples, device), quarter_turns(frame), (1, 2)).contiguous()
+    ranged = {} if coding.range == LIMITED_RANGE else {"src_color_range": coding.range}  # older PyAV passes it over
+    samples = frame.to_ndarray(format=_format(coding), interpolation=CONVERSION, **ranged)
+    planes = to_planes(samples, device)
+    planes = planes.flip(1) if is_mirrored(frame) else planes
+    return torch.rot90(planes, quarter_turns(frame), (1, 2)).contiguous()
 
 
 def encoded(pixels: Tensor, coding: Coding, pts: int, duration: int, time_base: Fraction) -> Any:
@@ -107,8 +117,20 @@ def _format(coding: Coding) -> str:
 
 
 def quarter_turns(frame: Any) -> int:
-    """Turns of 90 degrees counterclockwise that put `frame` upright."""
+    """Turns of 90 degrees counterclockwise that put `frame` upright, when what `is_mirrored` has been turned over."""
     return round(frame.rotation / 90) % 4
+
+
+def is_mirrored(frame: Any) -> bool:
+    """Whether the rows of `frame` are to be put upside down: its display matrix [a b u; c d v; x y w] turns it over.
+
+    FFmpeg takes its rotation from where the matrix puts the x axis, and leaves open on which side of that y is.
+    """
+    matrix = next((data for data in frame.side_data if data.type.name == "DISPLAYMATRIX"), None)
+    if matrix is None:
+        return False
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(float)
+    return bool(a * d < b * c)
 
 
 def fraction(value: Any) -> Fraction | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -11,10 +12,12 @@ from typing import Any
 import torch
 
 from .errors import UnsupportedFilmError
-from .film_frames import Coding, FilmFrame, decoded, pyav
+from .film_frames import Coding, FilmFrame, decoded, location, pyav
 
 MISSING = 0.5  # seconds that a film may end before the time it announces, as its last frame's duration is often a guess
 NOTHING = "{}: no picture in it can be decoded; the file is damaged"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -23,8 +26,8 @@ class Film:
 
     `size` is height and width of the upright pictures; `time_base` the unit of times, in seconds; `rate` frames per
     second, on average; `seconds` and `count`, in frames, how long it says it is, 0 where it does not; `begin` when
-    in seconds its first picture or sound comes. `device` is where frames go. `problems` fills while they
-    are read: what could not be.
+    in seconds its first picture or sound comes. `device` is where frames go. `is_interlaced` tells of two half pictures
+    in each. `problems` fills while they are read: what could not be.
     """
 
     path: Path
@@ -40,15 +43,16 @@ class Film:
     begin: Fraction
     metadata: dict[str, str]
     device: torch.device
+    is_interlaced: bool = False
     problems: list[str] = field(default_factory=list[str])
 
     def frames(self, first: int | None = None, last: int | None = None) -> Iterator[FilmFrame]:
         """Its frames in the order they are shown; only those with `first` <= pts < `last` where these are given.
 
-        Times grow strictly. What cannot be decoded is left out and named in `problems`. Raises UnsupportedFilmError
-        when nothing can be decoded.
+        Times grow strictly. What cannot be decoded, and what has another size than the first, is left out and named in
+        `problems`. Raises UnsupportedFilmError when nothing can be decoded.
         """
-        time, bad = None, 0
+        time, bad, end = None, 0, None
         for frame in self._decode_from(first):
             if frame is None:
                 bad += 1
@@ -57,20 +61,41 @@ class Film:
             time = self._time_of(frame, time)
             if last is not None and time >= last:
                 break
-            if first is None or time >= first:
-                yield FilmFrame(decoded(frame, self.coding, self.device), time, int(getattr(frame, "duration", 0) or 0))
+            if first is not None and time < first:
+                continue
+            shown = FilmFrame(decoded(frame, self.coding, self.device), time, int(getattr(frame, "duration", 0) or 0))
+            if self._fits(shown):
+                ends = time + (shown.duration or self._step)
+                end = ends if end is None else max(end, ends)
+                yield shown
         else:
-            self._check_end(time, bad)
+            self._check_end(time, end, bad)
 
     def keyframes(self) -> list[int]:
         """The times of the frames from which decoding can begin."""
         return [time for time, is_key in self.times() if is_key]
 
     def times(self) -> list[tuple[int, bool]]:
-        """The times of all frames as the file has them, each with whether decoding can begin there; none is decoded."""
+        """The times of all frames as the file has them, each with whether decoding can begin there; none is decoded.
+
+        There are none where the clock begins anew, as in films that have been joined.
+        """
         self._reopen()
-        packets = self.container.demux(self.stream)
-        return sorted((packet.pts, bool(packet.is_keyframe)) for packet in packets if packet.pts is not None)
+        found: list[tuple[int, bool]] = []
+        before = None
+        for packet in self.container.demux(self.stream):
+            if packet.pts is not None:
+                found.append((packet.pts, bool(packet.is_keyframe)))
+            if packet.dts is not None:
+                if before is not None and packet.dts < before:
+                    return []
+                before = packet.dts
+        return sorted(found)
+
+    def warn(self) -> None:
+        """Says what the film is that makes its restoration less good than it could be."""
+        if self.is_interlaced:
+            log.warning("%s is interlaced: both half pictures are restored as one; deinterlace it before", self.path)
 
     def close(self) -> None:
         self.container.close()
@@ -85,7 +110,7 @@ class Film:
         """Back to the very first frame, which seeking does not find in every kind of file."""
         index = self.stream.index  # to be asked while the container is open
         self.container.close()
-        self.container = pyav().open(str(self.path))
+        self.container = pyav().open(location(self.path))
         self.stream = self.container.streams[index]
         self.stream.thread_type = "AUTO"
 
@@ -108,17 +133,30 @@ class Film:
         """Its pts; where there is none, or it does not grow, one frame after the one `before`."""
         if frame.pts is not None and (before is None or frame.pts > before):
             return int(frame.pts)
-        step = max(1, round(1 / (self.rate * self.time_base)))
-        return 0 if before is None else before + step
+        return 0 if before is None else before + self._step
 
-    def _check_end(self, time: int | None, bad: int) -> None:
+    @property
+    def _step(self) -> int:
+        """From a frame to the next, on average."""
+        return max(1, round(1 / (self.rate * self.time_base)))
+
+    def _fits(self, frame: FilmFrame) -> bool:
+        """Whether it has the size of the film, else it is named."""
+        height, width = frame.pixels.shape[1:]
+        problem = f"pictures of {width} x {height} px are left out, as the first has {self.size[1]} x {self.size[0]}"
+        if (height, width) != self.size and problem not in self.problems:
+            self.problems.append(problem)
+        return (height, width) == self.size
+
+    def _check_end(self, time: int | None, end: int | None, bad: int) -> None:
+        """`time` of the last frame that was decoded, and the `end` of the last that was shown."""
         if time is None:
             raise UnsupportedFilmError(NOTHING.format(self.path))
         if bad:
             self.problems.append(f"{bad} frames are damaged")
-        end = float((time - (self.stream.start_time or 0)) * self.time_base + 1 / self.rate)
-        if end < self.seconds - MISSING:
-            self.problems.append(f"the video ends at {end:.1f} s of {self.seconds:.1f} s")
+        seconds = self.seconds if end is None else float((end - (self.stream.start_time or 0)) * self.time_base)
+        if seconds < self.seconds - MISSING:
+            self.problems.append(f"the video ends at {seconds:.1f} s of {self.seconds:.1f} s")
 
 
 def decode(container: Any, stream: Any) -> Iterator[Any]:

@@ -25,13 +25,14 @@ from .task import Progress
 @dataclass
 class FilmReport:
     """What was done to a film: frames, faces restored in all of them, faces left with the reason why, and `problems`
-    of the file that was read, by which a part of it may be missing."""
+    of the file that was read, by which a part of it may be missing; `note` tells what was done otherwise than asked."""
 
     frames: int = 0
     restored: int = 0
     left: dict[str, int] = field(default_factory=dict[str, int])
     scale: float = 1.0
     problems: list[str] = field(default_factory=list[str])
+    note: str = ""
 
     @property
     def told(self) -> str:
@@ -67,6 +68,7 @@ def restore_film(
     """
     report = FilmReport()
     with open_film(source, torch.device(device)) as film, FilmWriter(target, film, **writing) as writer:
+        film.warn()
         shown: deque[tuple[int, int]] = deque()
         frames = _noted(film.frames(), shown)
         what: dict[str, Any] = {"background": background, "region": region, "on_progress": on_progress}

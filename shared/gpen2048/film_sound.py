@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from .film_frames import fraction, pyav
+from .film_frames import fraction, location, pyav
 from .film_reading import Film
 
 
@@ -17,13 +18,14 @@ class Sound:
 
     def __init__(self, film: Film):
         self._film = film
-        self._source = pyav().open(str(film.path))
+        self._source = pyav().open(location(film.path))
         self._streams = [stream for stream in self._source.streams.audio if stream.codec_context is not None]
         self.described = ", ".join(sorted({stream.codec_context.name for stream in self._streams}))
         if len(self._streams) < len(self._source.streams.audio):
             film.problems.append("sound of a codec that PyAV does not know was left out")
         self._container: Any = None
         self._targets: dict[int, Any] = {}
+        self._clocks = {stream.index: _Clock() for stream in self._streams}
         self._packets = self._read()
         self._next: tuple[float, Any] | None = None
 
@@ -56,10 +58,29 @@ class Sound:
     def _readdressed(self, packet: Any) -> tuple[float, Any]:
         time_base = fraction(packet.time_base) or self._film.time_base
         begin = round(self._film.begin / time_base)
-        packet.stream = self._targets[packet.stream.index]
-        packet.dts -= begin
-        packet.pts = packet.dts if packet.pts is None else packet.pts - begin
+        index = packet.stream.index
+        packet.stream = self._targets[index]
+        shift = self._clocks[index].shift(packet.dts - begin, int(packet.duration or 0)) - begin
+        packet.pts = (packet.dts if packet.pts is None else packet.pts) + shift
+        packet.dts += shift
         return float(packet.dts * time_base), packet
+
+
+@dataclass
+class _Clock:
+    """Makes the times of a stream grow, which begin anew where another film has been joined to it."""
+
+    before: int | None = None  # when the last packet began
+    ends: int = 0
+    shifted: int = 0
+
+    def shift(self, dts: int, duration: int) -> int:
+        """What is to be added to the times of a packet."""
+        if self.before is not None and dts + self.shifted <= self.before:
+            self.shifted = max(self.ends, self.before + 1) - dts
+        self.before = dts + self.shifted
+        self.ends = self.before + duration
+        return self.shifted
 
 
 def _add_like(container: Any, stream: Any) -> Any:

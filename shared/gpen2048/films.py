@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from .errors import UnsupportedFilmError
-from .film_frames import Coding, fraction, pyav, quarter_turns
+from .film_frames import Coding, fraction, location, pyav, quarter_turns
 from .film_reading import NOTHING, Film, decode
 from .samples import CPU
 
@@ -43,7 +43,7 @@ def open_film(path: str | PathLike[str], device: torch.device = CPU) -> Film:
     if path.is_dir():
         raise UnsupportedFilmError(f"{path}: a folder; wanted a video file")
     with _named(path):
-        container = pyav().open(str(path))
+        container = pyav().open(location(path))
     try:
         stream = _video(container, path)
         stream.thread_type = "AUTO"
@@ -93,6 +93,7 @@ def _film(path: Path, container: Any, stream: Any, first: Any, device: torch.dev
         begin=Fraction(max(0, container.start_time or 0), 1_000_000),
         metadata=dict(container.metadata),
         device=device,
+        is_interlaced=bool(getattr(first, "interlaced_frame", False)),
     )
 
 

@@ -43,6 +43,8 @@ def bands(
     found: list[Band] = []
     for first in range(0, count, block):
         positions = start + step * np.arange(first, min(first + block, count), dtype=np.float64)
+        if not reflected:  # farther out the kernel, cut at the border, would hold nothing
+            positions = positions.clip(-stretch / 2, length - 1 + stretch / 2)
         index, weights = _spline_weights(positions, step, stretch) if spline else _weights(positions, stretch)
         found.append(_folded(index, weights, length) if reflected else _cut(index, weights, length))
     return found

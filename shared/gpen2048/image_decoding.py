@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import replace
+from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import UnsupportedImageError
+from .errors import UnsupportedImageError, is_out_of_memory
+from .grey_profile import to_srgb
 from .image_metadata import PictureMetadata, profile_space, read_metadata, read_orientation
 
 if TYPE_CHECKING:
     from PIL import Image
 
 MAX_PIXELS = 178_956_970  # Pillow's own limit, beyond which it suspects a decompression bomb; here whatever a host sets
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp")
 WANTED = "a PNG, JPEG, WebP, TIFF or another picture that Pillow reads"
 DEEPEST_8 = 255
 DEEPEST_16 = 65535
 ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 PNG_BIT_DEPTH, PNG_COLOUR_TYPE = 24, 25  # positions in a PNG file
+GREY_SPACE = b"GRAY"  # as an ICC profile's header has it
+COARSE = 16  # px from one look at an image to the next
 PNG_GREY = (0, 4)  # colour types without and with alpha
 BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR, EXTRA_SAMPLES, SAMPLE_FORMAT = 258, 262, 284, 338, 339  # TIFF tags
 WHITE_IS_ZERO = 0
@@ -30,6 +36,14 @@ ASSOCIATED_ALPHA = (1,)
 Samples = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 log = logging.getLogger(__name__)
+
+
+@cache
+def readable_suffixes() -> tuple[str, ...]:
+    """How the names of pictures in folders end, in small letters; AVIF is among them where this Pillow reads it."""
+    from PIL import Image
+
+    return (*SUFFIXES, ".avif") if ".avif" in Image.registered_extensions() else SUFFIXES
 
 
 def decode(data: bytes) -> tuple[Samples, PictureMetadata]:
@@ -44,9 +58,11 @@ def decode(data: bytes) -> tuple[Samples, PictureMetadata]:
     try:
         image.load()  # a PNG may bring its EXIF after the pixels
         return _decode(data, image)
-    except (UnsupportedImageError, MemoryError):
+    except UnsupportedImageError:
         raise
     except Exception as error:  # a broken file makes decoders raise nearly anything
+        if is_out_of_memory(error):
+            raise
         raise UnsupportedImageError(f"{image.format}, but damaged or cut off ({error}); wanted a whole file") from error
 
 
@@ -71,7 +87,9 @@ def _decode(data: bytes, image: Image.Image) -> tuple[Samples, PictureMetadata]:
         log.warning("only the first of %d frames or pages is used", getattr(image, "n_frames", 0))
     bit_depth = _bit_depth(data, image)
     metadata = read_metadata(image, bit_depth=bit_depth, grey=_is_grey(data, image))
-    samples = _decode_8_bit(image) if bit_depth == 8 else _decode_16_bit(data, image)
+    samples = _decode_8_bit(image) if bit_depth == 8 else _decode_16_bit(data, image, metadata.grey)
+    if not metadata.grey and _is_colourless(samples):
+        metadata = replace(metadata, grey=True)
     if image.format != "TIFF":  # both Pillow and OpenCV turn TIFF upright themselves
         samples = _turn_upright(samples, read_orientation(image))
     return samples, metadata
@@ -94,6 +112,11 @@ def _is_grey(data: bytes, image: Image.Image) -> bool:
     return image.mode[0] in "1LI"
 
 
+def _is_colourless(samples: Samples) -> bool:
+    """Whether red, green and blue are the same everywhere; most photos show at the first look that they are not."""
+    return all(np.array_equal(part[..., :2], part[..., 1:3]) for part in (samples[::COARSE, ::COARSE], samples))
+
+
 def _has_alpha(image: Image.Image) -> bool:
     return image.mode in ALPHA_MODES or "transparency" in image.info
 
@@ -112,7 +135,7 @@ def _through_profile(image: Image.Image) -> Image.Image | None:
     """CMYK or grey converted to sRGB as its profile says; None if the profile is for RGB, missing or damaged."""
     from PIL import ImageCms
 
-    mode = {b"CMYK": "CMYK", b"GRAY": "L"}.get(profile_space(image) or b"")
+    mode = {b"CMYK": "CMYK", GREY_SPACE: "L"}.get(profile_space(image) or b"")
     if mode is None or image.mode[0] != mode[0]:
         return None
     cms: Any = ImageCms  # its profiles are untyped
@@ -123,7 +146,13 @@ def _through_profile(image: Image.Image) -> Image.Image | None:
         return None
 
 
-def _decode_16_bit(data: bytes, image: Image.Image) -> npt.NDArray[np.uint16]:
+def _decode_16_bit(data: bytes, image: Image.Image, grey: bool) -> npt.NDArray[np.uint16]:
+    samples = _read_16_bit(data, image)
+    has_curve = grey and profile_space(image) == GREY_SPACE
+    return to_srgb(samples, image.info["icc_profile"]) if has_curve else samples
+
+
+def _read_16_bit(data: bytes, image: Image.Image) -> npt.NDArray[np.uint16]:
     import cv2
 
     tags: Any = getattr(image, "tag_v2", {})

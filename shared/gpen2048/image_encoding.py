@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .errors import UnsupportedImageError
+from .errors import InvalidOptionError, UnsupportedImageError
 from .image_metadata import EXIF_HEADER, PictureMetadata, descriptive_tags, parse_exif
 
 Array = npt.NDArray[Any]
@@ -23,6 +23,8 @@ METRES_PER_INCH = 0.0254
 DEFLATE_LEVEL = 3  # on photos smaller than level 4 and three times as fast as the usual 6
 LOSSLESS = 100
 WHITE = 255
+# The highest resolutions: numbers of 31, 32 and 16 bits, PNG's per metre.
+PNG_DPI, TIFF_DPI, JPEG_DPI = (2**31 - 1) * METRES_PER_INCH, 2**32 - 1, 2**16 - 1
 JPEG_MARKER = 65533  # bytes that one marker segment holds
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ def encode_png(samples: Array, metadata: PictureMetadata, quality: int) -> bytes
     """PNG of (H, W, 3 or 4) uint8 or uint16. By OpenCV, since Pillow has no 16-bit colour; the chunks are ours."""
     import cv2
 
+    metadata = _with_dpi_up_to(PNG_DPI, metadata, "PNG")
     bgr = samples[:, :, [2, 1, 0, 3][: samples.shape[2]]]
     encoded, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, DEFLATE_LEVEL])
     if not encoded:
@@ -100,6 +103,7 @@ def _tiff_layout(samples: Array) -> dict[int, Any]:
 
 
 def _tiff_carried(metadata: PictureMetadata) -> dict[int, Any]:
+    metadata = _with_dpi_up_to(TIFF_DPI, metadata, "TIFF")
     exif = metadata.exif
     tags = descriptive_tags(lambda: parse_exif(exif)) if exif else {}
     if metadata.icc:
@@ -117,7 +121,16 @@ def encode_jpeg(samples: Array, metadata: PictureMetadata, quality: int) -> byte
     if metadata.exif and len(metadata.exif) > JPEG_MARKER:
         log.warning("the EXIF block of %d bytes does not fit into a JPEG and is left out", len(metadata.exif))
         metadata = replace(metadata, exif=None)
+    metadata = _with_dpi_up_to(JPEG_DPI, metadata, "JPEG")
     return _encode_by_pillow(samples, metadata, "JPEG", quality=quality, subsampling=0)
+
+
+def _with_dpi_up_to(highest: float, metadata: PictureMetadata, name: str) -> PictureMetadata:
+    """`metadata`, without a resolution that the format `name` cannot tell."""
+    if metadata.dpi is None or max(metadata.dpi) <= highest:
+        return metadata
+    log.warning("a resolution of %g dpi does not fit into a %s and is left out", max(metadata.dpi), name)
+    return replace(metadata, dpi=None)
 
 
 def _over_white(rgba: Array) -> Array:
@@ -145,6 +158,12 @@ JPEG = ImageFormat("JPEG", 65_500, False, encode_jpeg)  # libjpeg's limit
 WEBP = ImageFormat("WebP", 16_383, False, encode_webp)  # of the format: 14 bits
 TIFF = ImageFormat("TIFF", 1_000_000, True, encode_tiff)
 FORMATS = {".png": PNG, ".jpg": JPEG, ".jpeg": JPEG, ".webp": WEBP, ".tif": TIFF, ".tiff": TIFF}
+
+
+def check_quality(quality: int) -> None:
+    """Raises InvalidOptionError for what is no quality of a JPEG or WebP."""
+    if not 1 <= quality <= LOSSLESS:
+        raise InvalidOptionError(f"quality is {quality}; wanted 1 to {LOSSLESS}")
 
 
 def output_format(suffix: str) -> ImageFormat:

@@ -24,9 +24,9 @@ RGB_SPACE = b"RGB "
 class PictureMetadata:
     """Everything of an image file but its pixels.
 
-    `bit_depth` is 8 or 16 per sample, `grey` tells that the file had no colour, `icc` is a profile for RGB samples,
-    `exif` begins with "Exif" and two zeros and says that the picture is upright, `dpi` is (x, y),
-    `format` is Pillow's name of the file format.
+    `bit_depth` is 8 or 16 per sample, `grey` tells that the file had no colour, so that none is written either, `icc`
+    is a profile for RGB samples, `exif` begins with "Exif" and two zeros and says that the picture is upright, without
+    a thumbnail, `dpi` is (x, y), `format` is Pillow's name of the file format.
     """
 
     bit_depth: int = 8
@@ -80,9 +80,10 @@ def read_orientation(image: Image.Image) -> int:
 
 
 def upright_exif(exif: bytes) -> bytes | None:
-    """The same EXIF block saying orientation 1; everything else byte for byte. None if its structure is broken.
+    """The same EXIF block saying orientation 1, and not where the thumbnail is, which shows the photo as it was.
 
-    Patched in place: rebuilding would move maker notes, whose inner offsets nobody knows.
+    Everything else byte for byte; None if its structure is broken. Patched in place: rebuilding would move maker notes,
+    whose inner offsets nobody knows.
     """
     block = bytearray(exif.removeprefix(EXIF_HEADER))
     order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))
@@ -94,6 +95,8 @@ def upright_exif(exif: bytes) -> bytes | None:
         for entry in range(directory + 2, directory + 2 + 12 * count, 12):
             if struct.unpack_from(f"{order}H", block, entry) == (ORIENTATION,):
                 struct.pack_into(f"{order}HHIHH", block, entry, ORIENTATION, 3, 1, 1, 0)  # one unsigned short: 1
+        end = directory + 2 + 12 * count
+        block[end : end + 4] = bytes(len(block[end : end + 4]))  # of the next directory, which is the thumbnail's
     except struct.error:
         return None
     return EXIF_HEADER + block

@@ -18,9 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .colour import luma
 from .errors import UnsupportedImageError
-from .image_decoding import decode
-from .image_encoding import FORMATS, output_format
+from .image_decoding import decode, readable_suffixes
+from .image_encoding import FORMATS, check_quality, output_format
 from .image_metadata import PictureMetadata
 from .samples import CPU, to_planes, to_samples
 
@@ -28,12 +29,14 @@ __all__ = [
     "FORMATS",
     "Picture",
     "PictureMetadata",
+    "check_quality",
     "decode_image",
     "encode_image",
     "output_format",
     "picture_from_array",
     "picture_to_array",
     "read_image",
+    "readable_suffixes",
     "write_image",
 ]
 
@@ -64,8 +67,8 @@ class Picture:
 def read_image(path: str | PathLike[str], device: torch.device = CPU) -> Picture:
     """The picture in a file of any format that Pillow reads, on `device`; 16-bit PNG and TIFF keep their 16 bits.
 
-    An ICC profile for RGB is kept and the samples stay as they are; 8-bit CMYK and grey with a profile of their own
-    become sRGB. EXIF rotation is applied. Of several frames or pages the first is taken, with a warning in the log.
+    An ICC profile for RGB is kept and the samples stay as they are; CMYK and grey with a profile of their own become
+    sRGB. EXIF rotation is applied. Of several frames or pages the first is taken, with a warning in the log.
     Raises UnsupportedImageError naming the file, what was found and what was wanted (a folder, empty, no picture,
     damaged, over 178,956,970 pixels, kinds of samples without use here); OSError where the file cannot be opened.
     """
@@ -89,9 +92,10 @@ def write_image(path: str | PathLike[str], picture: Picture, *, quality: int = Q
 
     PNG and TIFF keep the bit depth of `picture.metadata`: a picture that was read and not changed has the same samples.
     `quality` 1 to 100 serves JPEG and WebP (100: WebP without loss). JPEG shows transparent pixels over white.
-    Grey is written as RGB. An existing file is replaced.
+    Grey is written as RGB, without the colour that a network may have added, unless `picture.metadata` says otherwise.
+    An existing file is replaced.
     Raises UnsupportedImageError (suffix, sides too long for the format, alpha of another size, pixels that are no
-    numbers); OSError naming `path` where its folder is missing or cannot be written.
+    numbers), InvalidOptionError (quality); OSError naming `path` where its folder is missing or cannot be written.
     """
     path = Path(path)
     try:
@@ -104,9 +108,10 @@ def write_image(path: str | PathLike[str], picture: Picture, *, quality: int = Q
 def encode_image(picture: Picture, suffix: str, *, quality: int = QUALITY) -> bytes:
     """The bytes that `write_image` writes to a file with this `suffix`."""
     image_format = output_format(suffix)
+    check_quality(quality)
     if not image_format.sixteen_bit:
         picture = replace(picture, metadata=replace(picture.metadata, bit_depth=8))
-    samples = picture_to_array(picture)
+    samples = picture_to_array(_colourless(picture) if picture.metadata.grey else picture)
     height, width = samples.shape[:2]
     if max(height, width) > image_format.longest_side:
         limit = f"wanted at most {image_format.longest_side} a side for {image_format.name}"
@@ -115,6 +120,11 @@ def encode_image(picture: Picture, suffix: str, *, quality: int = QUALITY) -> by
         return image_format.encode(samples, picture.metadata, quality)
     except (OSError, ValueError) as error:
         raise UnsupportedImageError(f"cannot be written as {image_format.name}: {error}") from error
+
+
+def _colourless(picture: Picture) -> Picture:
+    _refuse_misshapen(picture)
+    return replace(picture, pixels=luma(picture.pixels[None])[0].expand(3, -1, -1))
 
 
 def _replace_file(path: Path, data: bytes) -> None:
@@ -162,15 +172,20 @@ def picture_to_array(picture: Picture) -> npt.NDArray[np.uint8] | npt.NDArray[np
 
     Raises UnsupportedImageError where pixels and alpha differ in size or hold something that is no number.
     """
+    _refuse_misshapen(picture)
     pixels, alpha, bits = picture.pixels, picture.alpha, picture.metadata.bit_depth
-    if pixels.ndim != 3 or pixels.shape[0] != 3 or pixels.numel() == 0:
-        raise UnsupportedImageError(f"pixels of shape {tuple(pixels.shape)}; wanted (3, H, W)")
     if alpha is None:
         return _samples(pixels, bits)
-    if alpha.shape != pixels.shape[1:]:
+    return np.concatenate((_samples(pixels, bits), _samples(alpha[None], bits)), axis=2)
+
+
+def _refuse_misshapen(picture: Picture) -> None:
+    pixels, alpha = picture.pixels, picture.alpha
+    if pixels.ndim != 3 or pixels.shape[0] != 3 or pixels.numel() == 0:
+        raise UnsupportedImageError(f"pixels of shape {tuple(pixels.shape)}; wanted (3, H, W)")
+    if alpha is not None and alpha.shape != pixels.shape[1:]:
         seen = f"alpha of {tuple(alpha.shape)} with pixels of {tuple(pixels.shape)}"
         raise UnsupportedImageError(f"{seen}; wanted the same height and width")
-    return np.concatenate((_samples(pixels, bits), _samples(alpha[None], bits)), axis=2)
 
 
 def _samples(planes: Tensor, bits: int) -> npt.NDArray[Any]:

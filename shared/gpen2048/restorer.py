@@ -92,9 +92,11 @@ class FaceRestorer:
             self._restore(waiting)
         yield from _finished(tasks)
 
-    def output_scale(self, image: Tensor, faces: Sequence[Face], options: RestoreOptions) -> float:
+    def output_scale(
+        self, image: Tensor, faces: Sequence[Face], options: RestoreOptions, region: Tensor | None = None
+    ) -> float:
         """How much `image` (3, H, W) with these `faces` is enlarged; 1 to `options.max_scale`, or `options.scale`."""
-        return self._scale(judge(Request(image, options), faces), options)
+        return self._scale(judge(Request(image, options, region=region), faces), options)
 
     def _begin(self, request: Request) -> Task:
         """Finds the faces, chooses among them, and prepares the canvas they will be laid onto."""

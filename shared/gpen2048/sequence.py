@@ -148,7 +148,10 @@ def _planned(
     def plan() -> _Plan:
         nonlocal scale, done
         if scale is None:
-            scale = max(restorer.output_scale(_unpacked(image), faces, options) for image, faces in waiting)
+            scale = max(
+                restorer.output_scale(_unpacked(image), tracker.sure(faces), options, tracker.region)
+                for image, faces in waiting
+            )
         image, _ = waiting.popleft()
         steady = tracker.faces(done)
         done += 1

@@ -55,13 +55,19 @@ class Tracker:
         self._link_until(self._taken - cuts.FRAMES_AFTER)
         self._forget_before(self._taken - 1 - FRAMES_BEFORE - FRAMES_AFTER)
 
+    def sure(self, faces: Sequence[Face]) -> list[Face]:
+        """Those of `faces` that the detector was sure of, or all if they are `given`."""
+        return [face for face in faces if self._is_sure(face)]
+
+    def _is_sure(self, face: Face) -> bool:
+        return self.given or face.score >= self.options.threshold
+
     def _judged(self, image: Tensor, faces: Sequence[Face]) -> list[Sighting]:
         """What the options give each of `faces`, numbered as in a single picture, or from left to right."""
         order = "left-right" if self.options.order == "found" else self.options.order
         faces = [faces[n] for n in ordered(faces, order)]
-        sure = [self.given or face.score >= self.options.threshold for face in faces]
-        choices = iter(choose(image, [f for f, is_sure in zip(faces, sure) if is_sure], self.options, self.region))
-        return [Sighting(self._taken, face, next(choices) if is_sure else None) for face, is_sure in zip(faces, sure)]
+        choices = iter(choose(image, self.sure(faces), self.options, self.region))
+        return [Sighting(self._taken, face, next(choices) if self._is_sure(face) else None) for face in faces]
 
     def end(self) -> None:
         """No frame comes any more."""

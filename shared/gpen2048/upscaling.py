@@ -29,14 +29,16 @@ class Upscaler:
     def __call__(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         """`image` (3, H, W) float32 RGB in [0, 1] as (3, *size) on the same device.
 
-        The model enlarges by its own factor; Lanczos does the rest, in either direction.
+        The model enlarges by its own factor; Lanczos does the rest, in either direction. Both axes have one scale, as
+        the faces to be laid onto it have: that of the longer side, which rounding to whole pixels changes least.
         """
         height, width = image.shape[1:]
         enlarged = image.new_empty((3, height * self.scale, width * self.scale))
         for top in range(0, height, TILE):
             for left in range(0, width, TILE):
                 self._enlarge_tile(image, top, left, enlarged)
-        return lanczos_resize(enlarged, size[0] / enlarged.shape[1], size).clamp_(0, 1)
+        longer = int(width > height)
+        return lanczos_resize(enlarged, size[longer] / enlarged.shape[1 + longer], size).clamp_(0, 1)
 
     def _enlarge_tile(self, image: Tensor, top: int, left: int, enlarged: Tensor) -> None:
         bottom, right = min(top + TILE, image.shape[1]), min(left + TILE, image.shape[2])

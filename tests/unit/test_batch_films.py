@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -189,6 +190,25 @@ def test_pieces_of_a_film_that_has_vanished_are_removed(film: Path, tmp_path: Pa
     assert not pieces.exists()
 
 
+def test_pieces_stay_whatever_folder_the_next_run_begins_in(
+    film: Path, tmp_path: Path, restorer: FaceRestorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    for folder in (tmp_path, elsewhere):
+        (folder / "in" / "a").mkdir(parents=True)
+    (tmp_path / "in" / "a" / "pan.mkv").write_bytes(film.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    pieces = begin(Path("in/a/pan.mkv"), tmp_path / "out", restorer)
+    monkeypatch.chdir(elsewhere)
+    sweep(tmp_path / "out")
+    assert pieces.is_dir()
+    with Manifest(tmp_path / "out") as manifest:
+        for record in manifest.records():  # as earlier versions had it
+            manifest.add(replace(record, source="in/a/pan.mkv", part=""))
+    sweep(tmp_path / "out")
+    assert pieces.is_dir()
+
+
 def test_pieces_of_other_options_or_cuts_go_before_new_ones_come(
     film: Path, tmp_path: Path, restorer: FaceRestorer
 ) -> None:
@@ -217,6 +237,33 @@ def test_pieces_that_a_kill_left_beside_the_whole_film_are_removed(
     assert list(batch(film, tmp_path / "out", restorer, RestoreOptions())) == []
 
 
+def test_pieces_of_another_size_are_left_out_and_named(tmp_path: Path, restorer: FaceRestorer) -> None:
+    """As in a broadcast; the clock goes on, but from the 30th frame on the pictures are lower."""
+    parts = [
+        _part(tmp_path / f"{first}.ts", first, count, height) for first, count, height in ((0, 30, 64), (30, 60, 48))
+    ]
+    source = tmp_path / "in" / "x" / "film.ts"
+    source.parent.mkdir(parents=True)
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    *pieces, record = batch(source, tmp_path / "out", restorer, RestoreOptions())
+    assert len(pieces) > 3 and (record.error, record.frames) == ("", 30)
+    assert "pictures of 64 x 48 px are left out, as the first has 64 x 64" in record.note.split("; ")
+    assert len(shown(tmp_path / "out" / "x" / "film.mkv")[0]) == 30
+
+
+def _part(path: Path, first: int, count: int, height: int) -> Path:
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"g": "10", "bf": "0"})
+        video.height, video.width, video.pix_fmt = height, 64, "yuv420p"
+        video.codec_context.time_base = Fraction(1, 25)
+        for number in range(first, first + count):
+            frame = av.VideoFrame.from_ndarray(np.full((height, 64, 3), number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    return path
+
+
 @pytest.mark.parametrize(("codec", "suffix"), [("h264", ".mp4"), ("h265", ".mkv")])
 def test_codecs_that_reorder_frames_keep_every_time(
     film: Path, tmp_path: Path, restorer: FaceRestorer, codec: str, suffix: str
@@ -235,7 +282,7 @@ def test_codecs_that_reorder_frames_keep_every_time(
     assert times == wanted_times
     original = torch.stack(shown(source)[0])
     noise, wanted_noise = ((torch.stack(f) - original).pow(2).mean().sqrt().item() for f in (whole, wanted))
-    assert noise < 1.05 * wanted_noise
+    assert noise < 1.15 * wanted_noise  # every piece begins with a new rate control
 
 
 def test_a_film_that_is_none_is_named_and_others_go_on(film: Path, tmp_path: Path, restorer: FaceRestorer) -> None:

@@ -158,6 +158,39 @@ def test_two_runs_never_share_a_destination(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no flock there")
+def test_a_file_system_without_locks_is_written_to_with_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import fcntl
+
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with Manifest(tmp_path):
+        assert "no locks on this file system" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_text_is_on_record(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(b"picture")
+    items = find_items([str(folder)], tmp_path / "out")
+    assert set(batch(items, tmp_path / "out").values()) == {"missing"}
+    assert batch(items, tmp_path / "out") == {}
+    (line,) = lines(tmp_path / "out")
+    assert line["output"] == os.fsdecode(b"caf\xe9.png")
+
+
+def test_sources_are_on_record_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").write_bytes(b"picture")
+    batch(find_items(["a.png"], Path("out")), Path("out"))
+    assert [line["source"] for line in lines(tmp_path / "out")] == [str(tmp_path / "a.png")]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there the test above is about the real thing")
 def test_windows_own_lock_is_asked_for_a_byte_that_no_line_reaches(
     items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

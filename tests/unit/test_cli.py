@@ -160,6 +160,8 @@ def test_a_wrong_option_is_one_line(
         ('[{"box": [1, 2, 3, 4]}]', "face 0 is not usable"),
         ('[{"landmarks": [[1, 2]]}]', "face 0 is not usable"),
         ('{"pictures": []}', "no faces for"),
+        ('{"pictures": [{}]}', "pictures that are not usable ('input')"),
+        ('{"pictures": 3}', "pictures that are not usable"),
     ],
 )
 def test_wrong_landmarks_are_named(
@@ -182,40 +184,6 @@ def test_ctrl_c_leaves_no_half_file(
     code, _, errors = run("restore", photo_path, "-o", out / "o.png", "--network", network, "--landmarks", landmarks)
     assert code == 130 and "interrupted" in errors
     assert not out.exists() or not list(out.iterdir())
-
-
-def test_too_little_memory_says_what_to_try(
-    run: Any, tmp_path: Path, photo_path: Path, network: Path, landmarks: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr("gpen2048.inference.Network.forward", full)
-    code, _, errors = run(
-        "restore", photo_path, "-o", tmp_path / "o.png", "--network", network, "--landmarks", landmarks
-    )
-    assert code == 1 and "too little memory" in errors and "--precision fp16" in errors
-    assert not (tmp_path / "o.png").exists()
-
-
-def test_a_picture_too_large_for_the_device_does_not_stop_the_others(
-    run: Any, tmp_path: Path, photo_path: Path, network: Path, landmarks: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from gpen2048.cli import restoring
-
-    read, large = restoring.read_image, tmp_path / "large.png"
-    large.write_bytes(photo_path.read_bytes())
-
-    def scarce(path: Path, device: torch.device) -> Any:
-        if path.name == large.name:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return read(path, device)
-
-    monkeypatch.setattr(restoring, "read_image", scarce)
-    out = tmp_path / "out"
-    code, _, errors = run("restore", large, photo_path, "-o", out, "--network", network, "--landmarks", landmarks)
-    assert code == 1 and "large.png" in errors and "too little memory" in errors
-    assert [path.name for path in out.iterdir()] == [photo_path.name]
 
 
 def test_inspect_says_what_a_file_is(run: Any, network: Path, tmp_path: Path) -> None:

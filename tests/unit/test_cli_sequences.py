@@ -112,9 +112,49 @@ def test_numbered_pictures_are_restored_in_the_order_of_their_numbers(
 
 
 @pytest.mark.usefixtures("detector")
-def test_a_film_that_ends_too_early_is_restored_and_named(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, film: Path, network: Path
+def test_pictures_that_are_damaged_or_of_another_size_do_not_stop_the_others(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, frames: list[Tensor], network: Path
 ) -> None:
+    source, out, report = tmp_path / "in", tmp_path / "out", tmp_path / "report.json"
+    source.mkdir()
+    for number, pixels in enumerate(frames):
+        write_image(source / f"{number}.png", Picture(pixels if number != 3 else pixels[:, :50]))
+    (source / "15.png").write_bytes((source / "15.png").read_bytes()[:500])
+    arguments = ["restore", source, "-o", out, "--sequence", "--network", network, "--report", report]
+    assert main([str(argument) for argument in arguments]) == 1
+    errors = capsys.readouterr().err
+    assert "3.png: 256 x 50 pixels; wanted 256 x 240, as the first" in errors and "15.png: PNG, but damaged" in errors
+    assert {path.name for path in out.iterdir()} == {
+        f"{number}.png" for number in range(FRAMES) if number not in (3, 15)
+    }
+    assert torch.equal(read_image(out / "16.png").pixels[:, :, :20], frames[16][:, :, :20])
+    (told,) = json.loads(report.read_text())["films"]
+    assert told["frames"] == FRAMES - 2 and len(told["problems"]) == 2
+
+
+@pytest.mark.usefixtures("detector")
+def test_what_was_written_before_the_disk_was_full_is_reported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: Path, frames: list[Tensor], network: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        write_image(tmp_path / "in" / f"{number}.png", Picture(frames[number]))
+
+    def full(path: Path, *rest: Any, **how: Any) -> None:
+        if path.name == "2.png":
+            raise OSError(28, "No space left on device", str(path))
+        write_image(path, *rest, **how)
+
+    monkeypatch.setattr("gpen2048.cli.frame_files.write_image", full)
+    arguments = ["restore", tmp_path / "in", "-o", tmp_path / "out", "--sequence", "--network", network]
+    assert main([str(argument) for argument in arguments]) == 1
+    printed = capsys.readouterr()
+    assert "2 frames, 2 faces restored" in printed.out and printed.err.count("No space left on device") == 1
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, film: Path) -> Path:
+    """`film` without its end."""
     monkeypatch.setattr("gpen2048.film_reading.MISSING", 0.05)
     broken = tmp_path / "broken.mkv"
     with av.open(str(film)) as container, av.open(str(broken), "w") as target:
@@ -124,11 +164,29 @@ def test_a_film_that_ends_too_early_is_restored_and_named(
                 packet.stream = stream
                 target.mux(packet)
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size * 9 // 10])
+    return broken
+
+
+@pytest.mark.usefixtures("detector")
+def test_a_film_that_ends_too_early_is_restored_and_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, film: Path, broken: Path, network: Path
+) -> None:
     arguments = ["restore", broken, film, "-o", tmp_path / "out", "--network", network, "--device", "cpu"]
     assert main([str(argument) for argument in arguments]) == 1
     printed = capsys.readouterr()
     assert "broken.mkv: the video ends at" in printed.err and printed.out.count("faces restored") == 2
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["broken.mkv", "film.mp4"]
+
+
+@pytest.mark.usefixtures("detector")
+def test_a_batch_names_such_a_film_each_time_and_ends_with_1(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, broken: Path, network: Path
+) -> None:
+    arguments = ["batch", broken, tmp_path / "out", "--network", network, "--device", "cpu"]
+    for done in ("1 done", "0 done, 1 left as before"):
+        assert main([str(argument) for argument in arguments]) == 1
+        printed = capsys.readouterr()
+        assert "broken.mkv: the video ends at" in printed.err and done in printed.out
 
 
 @pytest.mark.usefixtures("detector")

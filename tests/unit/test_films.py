@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -144,20 +145,28 @@ def test_odd_sides_and_no_sound(tmp_path: Path, pictures: list[Tensor]) -> None:
     copy(source, tmp_path / "out.mp4", quality=4)
     assert read(tmp_path / "out.mp4")[0][0].shape == (3, 95, 127)
     assert sound_packets(tmp_path / "out.mp4") == []
-    even = make_film(tmp_path / "even.mp4", pictures[:5])
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "size", "stored"),
+    [("yuv420p", (3, 98, 130), "yuv420p"), ("yuv444p", (3, 99, 131), "yuv444p"), ("yuv422p", (3, 98, 130), "yuv422p")],
+)
+def test_a_film_enlarged_to_odd_sides_keeps_its_chroma_sampling(
+    tmp_path: Path, pictures: list[Tensor], pixel_format: str, size: tuple[int, ...], stored: str
+) -> None:
+    """Many players refuse H.264 with more chroma samples than half of the rows and columns have."""
+    even = make_film(tmp_path / "even.mp4", pictures[:5], pixel_format=pixel_format)
     with open_film(even) as film, FilmWriter(tmp_path / "larger.mp4", film) as writer:
         for number in range(3):
             writer.write(torch.rand(3, 99, 131), number * 640)
-    assert read(tmp_path / "larger.mp4")[0][0].shape == (3, 99, 131)
+    with open_film(tmp_path / "larger.mp4") as film:
+        assert film.coding.pixel_format == stored and next(film.frames()).pixels.shape == size
 
 
 def test_a_phone_held_upright_gives_upright_pictures(tmp_path: Path, pictures: list[Tensor]) -> None:
     source = make_film(tmp_path / "in.mp4", pictures[:5])
     upright = read(source)[0][0]
-    data = source.read_bytes()
-    plain, turned = _matrix(1, 0, 0, 0, 1, 0, 0, 0, 1), _matrix(0, 1, 0, -1, 0, 0, 0, 0, 1)
-    at = data.index(plain, data.index(b"tkhd"))
-    source.write_bytes(data[:at] + turned + data[at + len(plain) :])
+    _redisplay(source, _matrix(0, 1, 0, -1, 0, 0, 0, 0, 1))
     shown = read(source)[0][0]
     assert torch.equal(shown, torch.rot90(upright, -1, (1, 2)))
     with open_film(source) as film:
@@ -166,10 +175,36 @@ def test_a_phone_held_upright_gives_upright_pictures(tmp_path: Path, pictures: l
     assert _psnr([shown], read(tmp_path / "out.mp4")[0][:1]) > 40
 
 
+def _redisplay(film: Path, matrix: bytes) -> None:
+    """Puts `matrix` in the place of the MP4's own."""
+    data = film.read_bytes()
+    plain = _matrix(1, 0, 0, 0, 1, 0, 0, 0, 1)
+    at = data.index(plain, data.index(b"tkhd"))
+    film.write_bytes(data[:at] + matrix + data[at + len(plain) :])
+
+
 def _matrix(*values: int) -> bytes:
     """A display matrix as MP4 has it: fixed-point numbers 16.16, and 2.30 in the last column."""
     shifts = [30 if place % 3 == 2 else 16 for place in range(9)]
     return b"".join((value << shift).to_bytes(4, "big", signed=True) for value, shift in zip(values, shifts))
+
+
+TURNS = [(a, b, c, d) for a, b, c, d in product((1, 0, -1), repeat=4) if abs(a * d - b * c) == 1 and not a * c + b * d]
+
+
+@pytest.mark.parametrize("rows", TURNS)
+def test_a_mirrored_film_is_shown_as_its_matrix_says(tmp_path: Path, pictures: list[Tensor], rows: Any) -> None:
+    """Each pixel (x, y) belongs at (a x + c y, b x + d y), up to a shift."""
+    a, b, c, d = rows
+    source = make_film(tmp_path / "in.mp4", pictures[:2], sound="")
+    picture = read(source)[0][0]
+    _redisplay(source, _matrix(a, b, 0, c, d, 0, 0, 0, 1))
+    y, x = torch.meshgrid(torch.arange(96), torch.arange(128), indexing="ij")
+    to_x, to_y = a * x + c * y, b * x + d * y
+    to_x, to_y = to_x - to_x.min(), to_y - to_y.min()
+    wanted = torch.empty(3, int(to_y.max()) + 1, int(to_x.max()) + 1)
+    wanted[:, to_y, to_x] = picture
+    assert torch.equal(read(source)[0][0], wanted)
 
 
 def test_a_transport_stream_begins_with_its_first_frame(tmp_path: Path, pictures: list[Tensor]) -> None:
@@ -268,6 +303,115 @@ def test_what_cannot_be_written_is_one_clear_error(
     with pytest.raises(error, match=wanted):
         copy(source, tmp_path / name, **writing)
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("o.mp4", "h264"), ("o.mp4", "h265"), ("o.mkv", "h264"), ("o.mkv", "ffv1")]
+)
+def test_a_last_picture_that_is_held_is_held(tmp_path: Path, pictures: list[Tensor], name: str, codec: str) -> None:
+    """As the last one of a slide show or a screen recording."""
+    if not hasattr(av.VideoFrame, "duration"):
+        pytest.skip("this PyAV does not tell how long a frame is shown")
+    brief, held = make_film(tmp_path / "in.mp4", pictures[:12], sound=""), tmp_path / "held.mp4"
+    with av.open(str(brief)) as container, av.open(str(held), "w") as target:
+        stream = target.add_stream_from_template(container.streams.video[0])
+        packets = [packet for packet in container.demux(video=0) if packet.dts is not None]
+        packets[-1].duration = round(3 / packets[-1].time_base)
+        for packet in packets:
+            packet.stream = stream
+            target.mux(packet)
+    for source in (held, tmp_path / name):
+        if source == held:
+            copy(held, tmp_path / name, codec=codec)
+        with av.open(str(source)) as container:
+            assert container.duration / 1e6 == pytest.approx(3.44, abs=0.01)
+        assert len(read(source)[0]) == 12  # and nothing is said to be missing
+
+
+def test_joined_films_are_restored_to_the_end(tmp_path: Path, pictures: list[Tensor]) -> None:
+    """As by `cat`: all clocks begin anew."""
+    part = make_film(tmp_path / "part.ts", pictures[:12])
+    (tmp_path / "joined.ts").write_bytes(part.read_bytes() * 2)
+    for name in ("out.mkv", "out.mp4"):
+        copy(tmp_path / "joined.ts", tmp_path / name)
+        frames, times = read(tmp_path / name)
+        assert len(frames) == 24 and np.diff(times) == pytest.approx(0.04, abs=0.002)
+        assert _psnr(frames[12:], frames[:12]) > 30
+        sounds = sound_packets(tmp_path / name)
+        assert [data for _, data in sounds] == [data[7:] for _, data in sound_packets(part)] * 2  # without ADTS headers
+        assert min(np.diff([time for time, _ in sounds])) > 0.02 and abs(sounds[-1][0] - times[-1]) < 0.1
+
+
+def test_joined_films_have_no_times_to_be_cut_at(tmp_path: Path, pictures: list[Tensor]) -> None:
+    part = make_film(tmp_path / "part.ts", pictures[:12])
+    (tmp_path / "joined.ts").write_bytes(part.read_bytes() * 2)
+    with open_film(part) as one, open_film(tmp_path / "joined.ts") as two:
+        assert len(one.times()) == 12 and two.times() == []
+
+
+def test_pictures_of_another_size_are_left_out_and_named(tmp_path: Path, pictures: list[Tensor]) -> None:
+    wide, low = make_film(tmp_path / "1.ts", pictures[:12]), [picture[:, :64] for picture in pictures[:6]]
+    data = wide.read_bytes() + make_film(tmp_path / "2.ts", low).read_bytes()
+    (tmp_path / "in.ts").write_bytes(data + wide.read_bytes())
+    with open_film(tmp_path / "in.ts") as film:
+        shapes = [tuple(frame.pixels.shape) for frame in film.frames()]
+        assert set(shapes) == {(3, 96, 128)} and 20 <= len(shapes) <= 24
+        assert "pictures of 128 x 64 px are left out, as the first has 128 x 96" in film.problems
+
+
+@pytest.mark.parametrize("pixel_format", ["rgb24", "rgb48be", "pal8"])
+def test_films_in_rgb_stay_so_without_loss(tmp_path: Path, pictures: list[Tensor], pixel_format: str) -> None:
+    source = _rgb_film(tmp_path / "in.mov", pictures[:3], pixel_format)
+    copy(source, tmp_path / "out.mkv", codec="ffv1")
+    assert all(torch.equal(a, b) for a, b in zip(read(source)[0], read(tmp_path / "out.mkv")[0]))
+    copy(source, tmp_path / "out.mp4", quality=0)
+    with open_film(tmp_path / "out.mp4") as film:
+        assert film.coding.pixel_format.startswith("yuv444p")
+    assert _psnr(read(source)[0], read(tmp_path / "out.mp4")[0]) > 40
+
+
+def _rgb_film(path: Path, frames: Sequence[Tensor], pixel_format: str) -> Path:
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("png", rate=25)
+        video.height, video.width, video.pix_fmt = *frames[0].shape[1:], pixel_format
+        for number, pixels in enumerate(frames):
+            samples = (pixels * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+            frame = av.VideoFrame.from_ndarray(samples, format="rgb24")
+            if pixel_format == "pal8":
+                palette = np.full((256, 4), 255, np.uint8)
+                palette[:, 1:] = np.arange(256)[:, None]
+                frame = av.VideoFrame.from_ndarray((samples[:, :, 0].copy(), palette), format="pal8")
+            frame = frame.reformat(format=pixel_format)
+            frame.pts = number
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    return path
+
+
+def test_a_name_with_a_colon_is_no_protocol(tmp_path: Path, pictures: list[Tensor], monkeypatch: Any) -> None:
+    make_film(tmp_path / "12:30.mp4", pictures[:3])
+    (tmp_path / "13:00").mkdir()
+    monkeypatch.chdir(tmp_path)
+    copy(Path("12:30.mp4"), Path("13:00/out.mp4"))
+    assert len(read(Path("13:00/out.mp4"))[0]) == 3 and sound_packets(tmp_path / "13:00/out.mp4")
+
+
+def test_an_interlaced_film_is_told_of(tmp_path: Path, pictures: list[Tensor], caplog: Any) -> None:
+    def told(film: Path) -> bool:
+        caplog.clear()
+        with open_film(film) as opened:
+            opened.warn()
+        return f"{film} is interlaced" in caplog.text
+
+    with av.open(str(tmp_path / "in.mpg"), "w") as container:
+        video = container.add_stream("mpeg2video", rate=25)
+        video.height, video.width, video.pix_fmt = 96, 128, "yuv420p"
+        video.codec_context.flags |= (1 << 18) | (1 << 29)  # AV_CODEC_FLAG_INTERLACED_DCT and _ME
+        for picture in pictures[:4]:
+            samples = (picture * 255).byte().permute(1, 2, 0).contiguous().numpy()
+            container.mux(video.encode(av.VideoFrame.from_ndarray(samples, format="rgb24").reformat(format="yuv420p")))
+        container.mux(video.encode(None))
+    assert told(tmp_path / "in.mpg") and not told(make_film(tmp_path / "in.mp4", pictures[:3]))
 
 
 def test_sound_that_the_container_cannot_hold_is_named(tmp_path: Path, pictures: list[Tensor]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import struct
+import zlib
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from gpen2048.grey_profile import srgb_table
 from gpen2048.image_metadata import upright_exif
 from gpen2048.images import Picture, PictureMetadata, picture_from_array, picture_to_array, read_image, write_image
 from PIL import Image, ImageCms, ImageOps
@@ -144,6 +147,18 @@ def test_orientation_is_reset_in_place(byte_order: str) -> None:
     assert upright_exif(before.removeprefix(b"Exif\0\0")) == after
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_thumbnail_of_the_photo_as_it_was_is_left_behind(order: str) -> None:
+    """It would be the old photo, and lie on its side."""
+    first = struct.pack(f"{order}HHHIHH", 1, ORIENTATION, 3, 1, 6, 0)
+    upright = struct.pack(f"{order}HHHIHH", 1, ORIENTATION, 3, 1, 1, 0)
+    second = struct.pack(f"{order}HHHII", 1, 0x0201, 4, 1, 60) + bytes(4)
+    head = b"Exif\0\0" + (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8)
+    where = struct.pack(f"{order}I", 26)  # the second directory
+    assert upright_exif(head + first + where + second) == head + upright + bytes(4) + second
+    assert upright_exif(head + first + where[:2]) == head + upright + bytes(2)  # cut off
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_is_dropped_and_the_photo_read(tmp_path: Path) -> None:
     whole = camera_exif(6).tobytes()
@@ -219,6 +234,126 @@ def test_grey_goes_through_its_profile_and_loses_it(tmp_path: Path, mode: str) -
     assert picture.metadata.icc is None and picture.metadata.grey
 
 
+def _table(*values: int) -> bytes:
+    return b"curv" + bytes(4) + struct.pack(f">I{len(values)}H", len(values), *values)
+
+
+def _function(kind: int, *values: float) -> bytes:
+    return b"para" + bytes(4) + struct.pack(f">HH{len(values)}i", kind, 0, *(round(65536 * value) for value in values))
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        _table(),
+        _table(round(1.8 * 256)),
+        _table(0, 9000, 30000, 65535),
+        _function(0, 2.2),
+        _function(1, 2.0, 1.1, -0.1),
+        _function(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045),
+        _function(4, 2.0, 0.8, 0.1, 1.288, 0.2, 0.19, 0),
+    ],
+)
+@pytest.mark.parametrize("alpha", [False, True])
+def test_grey_of_16_bits_goes_through_its_profile_as_8_bits_do(tmp_path: Path, curve: bytes, alpha: bool) -> None:
+    """Those of 8 bits go through LittleCMS, which is coarse near black and at bends."""
+    profile = icc_profile(b"GRAY", b"XYZ ", {b"kTRC": curve})
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    opacity = ramp[::-1]
+    Image.fromarray(ramp).save(tmp_path / "8.tif", icc_profile=profile)
+    if alpha:
+        _save_png_16(tmp_path / "16.png", np.dstack((ramp, opacity)).astype(np.uint16) * 257, profile)
+        picture = read_image(tmp_path / "16.png")
+    else:
+        tifffile.imwrite(
+            tmp_path / "16.tif", ramp.astype(np.uint16) * 257, iccprofile=profile, photometric="minisblack"
+        )
+        picture = read_image(tmp_path / "16.tif")
+    assert picture.metadata.bit_depth == 16 and picture.metadata.icc is None and picture.metadata.grey
+    eight = picture_to_array(read_image(tmp_path / "8.tif")).astype(float)
+    sixteen = picture_to_array(picture) / 257
+    np.testing.assert_allclose(sixteen[eight[..., 0] >= 80, :3], eight[eight[..., 0] >= 80], atol=2)
+    assert not alpha or np.array_equal(sixteen[..., 3], opacity)
+
+
+def test_a_curve_with_an_offset_is_read_as_its_function_is_defined() -> None:
+    """LittleCMS would compensate for its black."""
+    table = srgb_table(icc_profile(b"GRAY", b"XYZ ", {b"kTRC": _function(2, 2.0, 1.0, -0.2, 0.25)}))
+    assert table is not None
+    for grey, light in ((0, 0.25), (0.1, 0.25), (0.6, 0.16 + 0.25), (1, 0.64 + 0.25)):
+        assert table[round(65535 * grey)] / 65535 == pytest.approx(1.055 * light ** (1 / 2.4) - 0.055, abs=1e-4)
+
+
+def _save_png_16(path: Path, samples: np.ndarray, profile: bytes) -> None:
+    """Grey and alpha, which neither Pillow nor OpenCV writes."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width = samples.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 4, 0, 0, 0))
+    icc = chunk(b"iCCP", b"grey\0\0" + zlib.compress(profile))
+    content = header + icc + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        icc_profile(b"GRAY", b"XYZ ", {}),
+        icc_profile(b"GRAY", b"Lab ", {b"kTRC": _table()}),
+        icc_profile(b"GRAY", b"XYZ ", {b"kTRC": b"none"}),
+        icc_profile(b"GRAY", b"XYZ ", {b"kTRC": _function(0, 2.2)})[:-6],
+        icc_profile(b"GRAY", b"XYZ ", {b"kTRC": _function(1, 2.0, 0.0, 0.1)}),
+        icc_profile(b"GRAY", b"XYZ ", {b"kTRC": _function(9, 2.0)}),
+        icc_profile(b"GRAY", b"XYZ ", {b"kTRC": _table()})[:130],
+    ],
+)
+def test_a_profile_for_grey_that_cannot_be_read_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, profile: bytes
+) -> None:
+    ramp = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
+    tifffile.imwrite(tmp_path / "a.tif", ramp, iccprofile=profile, photometric="minisblack")
+    np.testing.assert_array_equal(picture_to_array(read_image(tmp_path / "a.tif"))[..., 0], ramp)
+    assert "profile for grey has no curve" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
+@pytest.mark.parametrize("stored_as", ["L", "RGB"])
+def test_what_has_no_colour_gets_none(tmp_path: Path, suffix: str, stored_as: str) -> None:
+    """A network that lends faces colour would tint old photos, also those that a scanner has stored as RGB."""
+    source = tmp_path / f"in{suffix}"
+    Image.linear_gradient("L").convert(stored_as).save(source, lossless=True)
+    picture = read_image(source)
+    assert picture.metadata.grey
+    tint = torch.tensor([1.0, 0.8, 0.6])[:, None, None]
+    tinted = picture.with_pixels(picture.pixels * tint)
+    write_image(tmp_path / f"out{suffix}", tinted, quality=100)
+    written = np.asarray(Image.open(tmp_path / f"out{suffix}")).astype(int)
+    assert written.shape == (256, 256, 3) and np.ptp(written, axis=2).max() == 0
+    light = 0.2126 * 1 + 0.7152 * 0.8 + 0.0722 * 0.6
+    assert np.abs(written[..., 0] - 255 * light * picture.pixels[0].numpy()).max() < 2
+    coloured = replace(tinted, metadata=replace(tinted.metadata, grey=False))
+    write_image(tmp_path / "coloured.png", coloured)
+    assert np.ptp(np.asarray(Image.open(tmp_path / "coloured.png")).astype(int), axis=2).max() > 90
+
+
+def test_grey_that_was_not_changed_keeps_every_sample(tmp_path: Path) -> None:
+    samples = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    tifffile.imwrite(tmp_path / "a.tif", samples, photometric="minisblack")
+    write_image(tmp_path / "b.tif", read_image(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), np.dstack([samples] * 3))
+
+
+def test_a_spot_of_colour_is_colour(tmp_path: Path) -> None:
+    samples = np.full((40, 50, 3), 128, np.uint8)
+    Image.fromarray(samples).save(tmp_path / "a.png")
+    samples[7, 9] = (129, 128, 128)
+    Image.fromarray(samples).save(tmp_path / "b.png")
+    assert read_image(tmp_path / "a.png").metadata.grey and not read_image(tmp_path / "b.png").metadata.grey
+
+
 def test_profiles_of_other_colour_spaces_are_not_written(tmp_path: Path) -> None:
     Image.fromarray(quadrants()).save(tmp_path / "a.png", icc_profile=LAB)
     picture = read_image(tmp_path / "a.png")
@@ -229,6 +364,23 @@ def test_profiles_of_other_colour_spaces_are_not_written(tmp_path: Path) -> None
 def test_resolution_that_is_none(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", quadrants(), photometric="rgb", resolution=((0, 1), (0, 1)), resolutionunit=2)
     assert read_image(tmp_path / "a.tif").metadata.dpi is None
+
+
+@pytest.mark.parametrize(
+    ("suffix", "dpi", "kept"),
+    [
+        (".png", 4e8, False), (".png", 5e7, True), (".jpg", 70_000, False), (".jpg", 65_535, True),
+        (".tif", 1e12, False), (".tif", 4e8, True), (".webp", 4e8, True),
+    ],
+)  # fmt: skip
+def test_a_resolution_that_does_not_fit_is_left_out_with_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, suffix: str, dpi: float, kept: bool
+) -> None:
+    """As that of a microscope, or nonsense."""
+    write_image(tmp_path / f"a{suffix}", picture_with(quadrants(), PictureMetadata(dpi=(300, dpi))))
+    read = read_image(tmp_path / f"a{suffix}").metadata.dpi
+    assert suffix == ".webp" or read == (pytest.approx((300, dpi), rel=1e-4) if kept else None)
+    assert ("does not fit" in caplog.text) != kept
 
 
 def test_defaults_are_a_plain_8_bit_picture() -> None:

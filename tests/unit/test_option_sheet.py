@@ -136,6 +136,7 @@ def test_the_command_writes_a_sheet(
     [
         (["--vary", "beauty=1"], "--vary is 'beauty=1'; wanted OPTION=VALUE/VALUE/… with one of strength"),
         (["--vary", "strength"], "wanted OPTION=VALUE"),
+        (["--vary", "max_crops=1/2"], "wanted OPTION=VALUE/VALUE/… with one of strength"),
         (["--vary", "strength=much"], "wanted numbers for strength"),
         (["--vary", "strength=0/7"], "strength is 7.0; wanted a number from 0 to 1"),
         (["--vary", "colour=pink"], "colour is 'pink'; wanted one of"),

@@ -39,6 +39,14 @@ def test_the_smallest_images_enlarge(size: tuple[int, int]) -> None:
     assert torch.allclose(large, torch.full_like(large, 0.25), atol=1e-6)
 
 
+def test_beyond_the_border_it_goes_on_as_there() -> None:
+    """As where two axes of other proportions share a scale."""
+    image = torch.rand(3, 4, 6, generator=torch.Generator().manual_seed(2))
+    large = lanczos_resize(image, 2.0, (8, 40))
+    assert bool(torch.isfinite(large).all()) and torch.equal(large[:, :, :12], lanczos_resize(image, 2.0, (8, 12)))
+    assert torch.allclose(large[:, :, 20:], large[:, :, 20:21].expand(-1, -1, 20))
+
+
 def _rotation(angle: float, scale: float, shift: tuple[float, float]) -> np.ndarray:
     turn = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     return np.column_stack((turn, shift))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -265,6 +266,25 @@ def test_all_results_have_one_scale(fast: FaceRestorer, portrait: Tensor, portra
     results = list(restore_sequence([photo] * 3, fast, RestoreOptions(scale="auto", min_face=0), faces=tiny))
     assert {result.scale for result in results} == {results[0].scale} and results[0].scale > 1
     assert results[0].image.shape[1] == round(photo.shape[1] * results[0].scale)
+
+
+def test_only_faces_that_may_be_restored_count_for_the_scale(portrait: Tensor, portrait_face: Face) -> None:
+    """The detector is asked for unsure faces too, and a region leaves faces out: neither enlarges a single picture."""
+
+    small = Face(portrait_face.box / 2, portrait_face.landmarks / 2)  # anywhere: 50 px, for a network of 128
+
+    def scale(score: float, region: Tensor | None = None, **how: Any) -> float:
+        face = replace(small, score=score)
+        finding = FaceRestorer(Contrast(), lambda image, threshold: [face] if score >= threshold else [])  # pyright: ignore[reportArgumentType]
+        options = RestoreOptions(scale="auto")
+        first = next(restore_sequence([portrait] * 2, finding, options, region=region, **how))
+        if not how:
+            assert first.scale == finding(portrait, options, region=region).scale
+        return first.scale
+
+    assert scale(0.95) > 1 == scale(0.5)
+    assert scale(0.95, torch.zeros(4, 4)) == 1
+    assert scale(0.5, faces=[[replace(small, score=0.5)]] * 2) > 1  # those that are given are sure
 
 
 def test_progress_counts_frames_and_may_stop_everything(

@@ -9,10 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gpen2048 import CheckpointError, FaceRestorer, RestoreOptions, WeightsNotFoundError, load_upscaler
+from gpen2048.cli import main
+from gpen2048.enlarging import enlarge
 from gpen2048.errors import InvalidOptionError
 from gpen2048.faces import Face
 from gpen2048.inference import Network
 from gpen2048.upscaling import MARGIN, TILE, Upscaler
+from PIL import Image
 from torch import Tensor
 
 
@@ -62,6 +65,32 @@ def test_tiles_meet_without_a_seam(size: tuple[int, int]) -> None:
     photo = torch.rand(3, *size)
     wanted = model(photo[None])[0]
     assert torch.allclose(Upscaler(model)(photo, (2 * size[0], 2 * size[1])), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(22, 1000), (1000, 22), (101, 3000), (501, 1000)])
+def test_what_is_behind_the_faces_lies_where_it_was(size: tuple[int, int]) -> None:
+    """An edge near the far ends, at a scale that gives no whole pixels."""
+
+    def model(image: Tensor) -> Tensor:
+        return repeated(image[0], 4)[None]
+
+    model.scale = 4  # pyright: ignore[reportFunctionMemberAccess]
+    photo = torch.zeros(3, *size)
+    photo[:, :, size[1] - 10 :] = photo[:, size[0] - 10 :] = 1
+    result, wanted = enlarge(photo, 1.37, Upscaler(model)), enlarge(photo, 1.37)
+    assert bool(torch.isfinite(result).all())
+    for axis in (0, 1):
+        middle = (result[0] if axis else result[0].mT)[result.shape[1 + (1 - axis)] // 4]
+        other = (wanted[0] if axis else wanted[0].mT)[wanted.shape[1 + (1 - axis)] // 4]
+        assert abs(int((middle < 0.5).sum()) - int((other < 0.5).sum())) <= 1
+
+
+def test_an_upscaler_without_anything_to_do_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    for command in (["restore", "a.png", "-o", "b.png"], ["batch", "a.png", "out"]):
+        names = [str(tmp_path / name) if "." in name or name == "out" else name for name in command]
+        assert main([*names, "--upscaler", "x.pth"]) == 1
+        assert "--upscaler enlarges, and --scale is 1; wanted --scale 2, 4 or auto" in capsys.readouterr().err
 
 
 def test_behind_the_faces_is_the_model_s_picture(compact: Path, tiny_passthrough: Network, portrait_face: Face) -> None:

@@ -20,10 +20,11 @@ def remove_leftovers(manifest: Manifest) -> None:
     """Removes the pieces of films that are whole, or whose source is gone for good.
 
     A source is gone if its folder is there without it; a volume that is not mounted takes the folder away as well.
+    Records of old, which do not say from where a relative name counts, tell nothing of that.
     """
     for piece in {record.film: record for record in manifest.records() if record.film}.values():
         folder, source = pieces_folder(manifest, piece.film), Path(piece.source)
-        is_gone = source.parent.is_dir() and not source.exists()
+        is_gone = source.is_absolute() and source.parent.is_dir() and not source.exists()
         if folder.is_dir() and (is_gone or _is_whole(piece, manifest)):
             log.info("removed pieces of %s, which %s", piece.film, "has no source any more" if is_gone else "is whole")
             shutil.rmtree(folder, ignore_errors=True)

@@ -28,13 +28,14 @@ Job = Callable[[Restore], list[Record]]
 
 def film_jobs(item: Item, manifest: Manifest, recipe: Recipe) -> Iterator[Job]:
     """One job for each piece of the film `item` that is not on record yet; the last to be done joins them all."""
-    record = Record(item.output, str(item.source), "", 0, 0, recipe.options_hash, recipe.network_hash)
+    record = Record(item.output, str(item.source.absolute()), "", 0, 0, recipe.options_hash, recipe.network_hash)
     try:
         stat = item.source.stat()
         record = replace(
             record, source_hash=file_hash(item.source), source_size=stat.st_size, source_time=stat.st_mtime_ns
         )
         with open_film(item.source) as film:
+            film.warn()
             cut = spans(film, recipe.piece)
     except (GpenError, OSError, ValueError) as error:
         yield partial(_fail, manifest, replace(record, error=one_line(error)))
@@ -103,6 +104,7 @@ class _Film:
             frames=sum(piece.frames for piece in done),
             seconds=round(sum(piece.seconds for piece in done), 3),
             note="; ".join(sorted({piece.note for piece in done if piece.note})),
+            remark="; ".join(sorted({piece.remark for piece in done if piece.remark})),
         )
         try:
             part = self._write()

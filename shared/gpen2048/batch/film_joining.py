@@ -53,6 +53,9 @@ class Encoded:
         return cls(height, width, Fraction(time_base), packets)
 
 
+NOTHING = Encoded(0, 0, Fraction(1), [])  # of a piece that is left out
+
+
 class PieceWriter(FilmWriter):
     """Encodes as FilmWriter does, but keeps the packets, `encoded` after its `with` statement, and writes no file."""
 
@@ -79,7 +82,7 @@ class PieceWriter(FilmWriter):
     def _finish(self) -> None:
         with self._errors():
             if self._container is not None:
-                self._mux(self._video.encode(None))
+                self._mux(self._encode(None))
                 self._container.close()
                 self.encoded = Encoded(*self._size, self._time_base, self._packets)
 
@@ -94,6 +97,8 @@ class JoiningWriter(FilmWriter):
         """Adds all packets of `pieces`, which must come in order."""
         last: int | None = None
         for piece in pieces:
+            if not piece.packets:
+                continue
             with self._errors():
                 if self._container is None:
                     self._open(piece.height, piece.width)

@@ -21,7 +21,7 @@ from ..restorer import FaceRestorer
 from ..sequence import CONTEXT_AFTER, restore_sequence
 from ..task import Progress
 from .film_cutting import with_context
-from .film_joining import PieceWriter
+from .film_joining import NOTHING, PieceWriter
 from .pictures import FilmPiece, Restored
 
 Shown = deque[tuple[int, int]]
@@ -42,7 +42,7 @@ def restore_piece(
     `background` and `region` are restore_sequence's.
     """
     with open_film(_present(piece), device) as film, tempfile.TemporaryDirectory() as folder:
-        scale = _first_scale(film, restorer, options) if options.scale == "auto" else float(options.scale)
+        scale = _first_scale(film, restorer, options, region) if options.scale == "auto" else float(options.scale)
         taken, context = with_context(film, piece.span)
         shown: Shown = deque()
         faces = restored = frames = 0
@@ -65,10 +65,11 @@ def restore_piece(
                 frames += 1
                 faces += len(result.faces)
                 restored += sum(face.restored for face in result.faces)
-        if writer.encoded is None:
-            raise UnsupportedFilmError(f"{piece.path}: no frame of it can be decoded from {piece.span.first} on")
         note = "; ".join(film.problems)
-        return Restored(writer.encoded.to_bytes(), faces, restored, frames=frames, note=note)
+        if writer.encoded is None and not note:
+            raise UnsupportedFilmError(f"{piece.path}: no frame of it can be decoded from {piece.span.first} on")
+        encoded = writer.encoded or NOTHING
+        return Restored(encoded.to_bytes(), faces, restored, frames=frames, note=note)
 
 
 def _skip(shown: Shown, count: int) -> None:
@@ -85,10 +86,10 @@ def _present(piece: FilmPiece) -> Path:
     return path
 
 
-def _first_scale(film: Film, restorer: FaceRestorer, options: RestoreOptions) -> float:
+def _first_scale(film: Film, restorer: FaceRestorer, options: RestoreOptions, region: Tensor | None) -> float:
     """The scale that restore_sequence chooses for the film as a whole, which it does by its first frames."""
     frames = (frame.pixels for frame in islice(film.frames(), CONTEXT_AFTER + 1))
-    return next(restore_sequence(frames, restorer, options)).scale
+    return next(restore_sequence(frames, restorer, options, region=region)).scale
 
 
 def _noted(frames: Iterator[FilmFrame], shown: Shown) -> Iterator[Tensor]:

@@ -25,6 +25,7 @@ from ..errors import GpenError
 from .outputs import unfinished
 
 NAME = "manifest.jsonl"
+LOCKED = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what flock says of a file that another run has locked
 LOCKED_BYTE = 2**31 - 2  # Windows lets nobody read what is locked; so far off there are no lines, nor need there be
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class Record:
     """What became of one source. Hashes are SHA-256, in hexadecimal."""
 
     output: str  # below the destination, with "/" between folders
-    source: str
+    source: str  # in full, as the next run may begin in another folder; older records have it as it was typed
     source_hash: str
     source_size: int  # bytes
     source_time: int  # of its last change, nanoseconds since 1970
@@ -48,6 +49,7 @@ class Record:
     seconds: float = 0.0
     error: str = ""  # why there is no output
     note: str = ""  # what is wrong with the output all the same
+    remark: str = ""  # what was done otherwise than asked
     frames: int = 0  # of a film, or of a piece of one
     film: str = ""  # the output that a piece is for
 
@@ -123,7 +125,7 @@ class Manifest:
 
     def _append(self, content: dict[str, Any]) -> None:
         end = self._file.seek(0, os.SEEK_END)
-        line = json.dumps(content, ensure_ascii=False).encode() + b"\n"
+        line = json.dumps(content).encode() + b"\n"  # ASCII holds every name, also one that is no text
         try:
             if self._file.write(line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
@@ -148,25 +150,35 @@ class Manifest:
 
 def _open_alone(path: Path) -> FileIO:
     file = FileIO(path, "a+")  # unbuffered: a line reaches the system in one piece
-    try:
-        _lock(file)
-    except OSError as error:
+    if not _lock(file):
         file.close()
-        raise GpenError(f"{path}: another run is writing to it; wanted a destination of its own") from error
+        raise GpenError(f"{path}: another run is writing to it; wanted a destination of its own")
     return file
 
 
-def _lock(file: FileIO) -> None:
-    """For as long as it is open, however the process ends. Raises OSError when it is locked already."""
+def _lock(file: FileIO) -> bool:
+    """Whether nobody has locked it before; now it is, for as long as it is open, however the process ends.
+
+    Where the file system knows no locks it goes without.
+    """
     if sys.platform == "win32":
         import msvcrt
 
         file.seek(LOCKED_BYTE)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
 
+    try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in LOCKED:
+            return False
+        log.warning("%s: no locks on this file system (%s); see that no other run writes to it", file.name, error)
+    return True
 
 
 def _record(content: dict[str, Any]) -> Record:

@@ -24,7 +24,7 @@ def do_pictures(manifest: Manifest, recipe: Recipe, items: Sequence[Item], resto
 
 
 def _read(item: Item, recipe: Recipe) -> tuple[Record, Original | None]:
-    record = Record(item.output, str(item.source), "", 0, 0, recipe.options_hash, recipe.network_hash)
+    record = Record(item.output, str(item.source.absolute()), "", 0, 0, recipe.options_hash, recipe.network_hash)
     try:
         stat = item.source.stat()
         data = item.source.read_bytes()
@@ -45,6 +45,7 @@ def with_output(record: Record, result: Restored, manifest: Manifest) -> Record:
         error=result.error,
         frames=result.frames,
         note=result.note,
+        remark=result.remark,
     )
     if result.error:
         return record

@@ -56,6 +56,7 @@ class Restored:
     error: str = ""
     frames: int = 0
     note: str = ""  # what is wrong with it all the same
+    remark: str = ""  # what was done otherwise than asked
 
 
 Source = Original | FilmPiece

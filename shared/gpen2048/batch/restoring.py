@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..enlarging import Background
+from ..errors import DONE_IN_LESS_MEMORY, is_out_of_memory
 from ..images import decode_image, encode_image
 from ..inference import Network
 from ..options import RestoreOptions
@@ -57,19 +58,27 @@ class PictureRestorer:
 
     def _restore_or_say_why(self, source: Source) -> Restored:
         started = time.perf_counter()
-        try:
-            result = self._restore(source)
-        except StoppedError:
-            raise
-        except (torch.cuda.OutOfMemoryError, MemoryError):
-            result = Restored(error=TOO_LITTLE_MEMORY)
-        except Exception as error:  # whatever one picture does to any library, the others are restored
-            result = Restored(error=" ".join(str(error).split()) or type(error).__name__)
+        result = self._try(source, in_less=False)
+        if result is None:
+            result = self._try(source, in_less=True)
+            result = replace(result, remark=DONE_IN_LESS_MEMORY) if result else Restored(error=TOO_LITTLE_MEMORY)
         return replace(result, seconds=round(time.perf_counter() - started, 3))
 
-    def _restore(self, source: Source) -> Restored:
-        door = cast(Network, Door(self.stage))
-        restorer = FaceRestorer(door, self._restorer.detector, self._restorer.parser, batch=self.stage.batch)
+    def _try(self, source: Source, *, in_less: bool) -> Restored | None:
+        """None when memory runs out; with `in_less` the network takes less of it."""
+        try:
+            return self._restore(source, in_less)
+        except StoppedError:
+            raise
+        except Exception as error:  # whatever one picture does to any library, the others are restored
+            if is_out_of_memory(error):
+                return None
+            return Restored(error=" ".join(str(error).split()) or type(error).__name__)
+
+    def _restore(self, source: Source, in_less: bool) -> Restored:
+        door = cast(Network, Door(self.stage, in_less=in_less))
+        batch = 1 if in_less else self.stage.batch
+        restorer = FaceRestorer(door, self._restorer.detector, self._restorer.parser, batch=batch)
         if isinstance(source, Original):
             return self._restore_picture(source, restorer)
         return restore_piece(source, restorer, self._options, self._device, **self._how)

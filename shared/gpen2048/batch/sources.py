@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UnsupportedImageError
+from ..images import readable_suffixes
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 WRITABLE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 # Read and written as films, by the modules that need PyAV, which this one does not.
 FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv")
@@ -45,9 +45,14 @@ def find_items(sources: Sequence[str], destination: Path) -> list[Item]:
                 "wanted other names, or the folder above both as the source"
             )
     for item in items.values():
-        if item.source.resolve() == own / item.output:
+        if _is_same(item.source, own / item.output):
             raise UnsupportedImageError(f"{item.source} would be written over itself; wanted another destination")
     return list(items.values())
+
+
+def _is_same(source: Path, target: Path) -> bool:
+    """Whether both are one file, by whatever name: on some systems A.PNG is a.png."""
+    return target.exists() and source.samefile(target)
 
 
 def _expand_all(sources: Sequence[str], destination: Path) -> Iterator[tuple[Path, Path]]:
@@ -71,7 +76,7 @@ def _expand(name: str, destination: Path, *, listed: bool) -> Iterator[tuple[Pat
     path = Path(name)
     if path.is_dir():
         found = ((file, file.relative_to(path)) for file in _walk(path, destination))
-        wanted = f"a folder with pictures ({' '.join(PICTURE_SUFFIXES)}) or films"
+        wanted = f"a folder with pictures ({' '.join(readable_suffixes())}) or films"
     elif path.exists():
         keep = listed and not path.is_absolute() and ".." not in path.parts
         found = iter([(path, path if keep else Path(path.name))])
@@ -102,7 +107,7 @@ def _match(pattern: str, destination: Path) -> Iterator[Path]:
 
 
 def _is_source(path: Path) -> bool:
-    return not path.name.startswith(".") and path.suffix.lower() in (*PICTURE_SUFFIXES, *FILM_SUFFIXES)
+    return not path.name.startswith(".") and path.suffix.lower() in (*readable_suffixes(), *FILM_SUFFIXES)
 
 
 def _fixed_part(pattern: str) -> Path:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Generator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,9 +29,13 @@ class StoppedError(Exception):
 
 @dataclass
 class _Call:
-    """Crops (N, 3, S, S) that wait, and the promise of what comes out, with the network's note."""
+    """Crops (N, 3, S, S) that wait, and the promise of what comes out, with the network's note.
+
+    `in_less` memory the network is to do it.
+    """
 
     crops: Tensor
+    in_less: bool = False
     result: Future[tuple[Tensor, str | None]] = field(default_factory=Future[tuple[Tensor, "str | None"]])
 
 
@@ -54,9 +60,12 @@ class NetworkStage:
     def span(self) -> float:
         return self._ended - self._began
 
-    def restore(self, crops: Tensor) -> tuple[Tensor, str | None]:
-        """What the network makes of crops (N, 3, S, S) in [-1, 1], and its note; waits for both."""
-        call = _Call(crops)
+    def restore(self, crops: Tensor, *, in_less: bool = False) -> tuple[Tensor, str | None]:
+        """What the network makes of crops (N, 3, S, S) in [-1, 1], and its note; waits for both.
+
+        With `in_less` it needs less memory, gives back first what it has kept, and does these crops alone.
+        """
+        call = _Call(crops, in_less)
         with self._changed:
             self.check()
             self._line.append(call)
@@ -88,15 +97,20 @@ class NetworkStage:
                     call.result.set_exception(StoppedError("the run was stopped"))
                 return []
             group = [self._line.popleft()]
-            while self._line and sum(len(call.crops) for call in (*group, self._line[0])) <= self.batch:
+            while self._line and self._fits(self._line[0], group):
                 group.append(self._line.popleft())
             return group
+
+    def _fits(self, call: _Call, group: list[_Call]) -> bool:
+        shares = not (call.in_less or group[0].in_less)
+        return shares and sum(len(c.crops) for c in (*group, call)) <= self.batch
 
     def _run(self, group: list[_Call]) -> None:
         started = time.perf_counter()
         try:
             crops = group[0].crops if len(group) == 1 else torch.cat([call.crops for call in group])
-            results = self.network(crops, on_stage=self.check)
+            with _memory_of(self.network, group[0].in_less):
+                results = self.network(crops, on_stage=self.check)
             _wait_for(results.device)
             note = self.network.last_note
             for call, part in zip(group, results.split([len(call.crops) for call in group])):
@@ -110,10 +124,11 @@ class NetworkStage:
 
 
 class Door:
-    """Stands in for `stage`'s network in a FaceRestorer of one thread."""
+    """Stands in for `stage`'s network in a FaceRestorer of one thread; `in_less` is NetworkStage.restore's."""
 
-    def __init__(self, stage: NetworkStage):
+    def __init__(self, stage: NetworkStage, *, in_less: bool = False):
         self._stage = stage
+        self._in_less = in_less
         self.config: NetworkConfig = stage.network.config
         self.last_note: str | None = None
 
@@ -121,11 +136,25 @@ class Door:
         """As Network; `on_stage` is called before it runs only."""
         if on_stage is not None:
             on_stage()
-        result, self.last_note = self._stage.restore(x)
+        result, self.last_note = self._stage.restore(x, in_less=self._in_less)
         return result
 
     def memory_required(self, batch: int = 1, device: torch.device | None = None) -> int:
         return self._stage.network.memory_required(batch, device)
+
+
+@contextmanager
+def _memory_of(network: Network, in_less: bool) -> Generator[None]:
+    """Only here, in its own thread, may what the network keeps be given back."""
+    if not in_less:
+        yield
+        return
+    network.release()
+    network.low_memory = True
+    try:
+        yield
+    finally:
+        network.low_memory = False
 
 
 def _wait_for(device: torch.device) -> None:

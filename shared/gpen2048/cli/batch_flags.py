@@ -8,10 +8,13 @@ from typing import Any
 
 from ..errors import InvalidOptionError
 from ..film_writing import CODECS, QUALITY, WORST
+from ..images import check_quality
+from .loading import check_upscaler
 
 DESCRIPTION = """Restores pictures and films of any number into DEST, under the names they have. What is done is on
 record in DEST/manifest.jsonl: after a kill, or with new sources, the same command does what is missing, changed or
-failed, and nothing twice. Exit code 0: no source has failed; 1: some have, and are listed; 130: Ctrl-C."""
+failed, and nothing twice. Exit code 0: all sources are restored whole; 1: some have failed or are damaged, and are
+listed; 130: Ctrl-C."""
 IN_FLIGHT = 4  # one picture in the network, one being read, one pasted, one encoded
 CHUNK = 4
 WORKER_CORES = 4
@@ -69,8 +72,8 @@ def _add_engine_flags(parser: argparse.ArgumentParser) -> None:
 
 def check_batch_flags(arguments: argparse.Namespace) -> None:
     """Raises InvalidOptionError for what would else go wrong with every file, or be passed over in silence."""
-    if not 1 <= arguments.quality <= 100:
-        raise InvalidOptionError(f"quality is {arguments.quality}; wanted 1 to 100")
+    check_quality(arguments.quality)
+    check_upscaler(arguments)
     if not 0 <= arguments.crf <= WORST:
         raise InvalidOptionError(f"crf is {arguments.crf}; wanted 0 (without loss) to {WORST}")
     if arguments.destination.is_file():

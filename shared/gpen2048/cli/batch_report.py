@@ -28,9 +28,15 @@ class BatchReport:
         records = (self._manifest.get(item.output) for item in self._items)
         return [record for record in records if record is not None and record.error]
 
-    def _with_notes(self) -> list[Record]:
-        records = (self._manifest.get(item.output) for item in self._todo)
+    @property
+    def damaged(self) -> list[Record]:
+        """Every source that was restored as far as it could be read, in this run or before."""
+        records = (self._manifest.get(item.output) for item in self._items)
         return [record for record in records if record is not None and record.note and not record.error]
+
+    def _remarked(self) -> list[Record]:
+        records = (self._manifest.get(item.output) for item in self._todo)
+        return [record for record in records if record is not None and record.remark and not record.error]
 
     def add(self, record: Record, busy: float | None) -> None:
         is_piece = bool(record.film)
@@ -63,8 +69,10 @@ class BatchReport:
             print("failed:", file=sys.stderr)
         for record in failed:
             print(f"  {record.source}: {record.error}", file=sys.stderr)
-        for record in self._with_notes():
+        for record in self.damaged:
             print(f"done, but {record.source}: {record.note}", file=sys.stderr)
+        for record in self._remarked():
+            print(f"{record.source}: {record.remark}")
         print(self._summary())
 
     @property

@@ -23,9 +23,10 @@ from ..faces import Face
 from ..options import RestoreOptions
 from .batch_flags import DESCRIPTION, add_batch_flags, check_batch_flags
 from .batch_report import BatchReport
+from .equipment import Equipment
 from .flags import add_option_flags, read_option_flags
 from .landmarks import read_landmarks
-from .loading import Equipment, add_equipment_flags, find_weights, load_equipment, read_region
+from .loading import add_equipment_flags, find_weights, load_equipment, read_region
 
 
 def add_to(commands: Any) -> None:
@@ -77,7 +78,7 @@ class FaceFile:
 
 
 def run_batch(arguments: argparse.Namespace) -> int:
-    """Does what is missing, changed or failed. 0 when in the end no source has failed, else 1."""
+    """Does what is missing, changed or failed. 0 when in the end every source has been restored whole, else 1."""
     options = read_option_flags(arguments)
     check_batch_flags(arguments)
     items = find_items(arguments.sources, arguments.destination)
@@ -96,7 +97,7 @@ def run_batch(arguments: argparse.Namespace) -> int:
                 engine = _engine(arguments, Build(arguments, options, region), files)
                 for record in run(todo, engine, manifest, recipe):
                     report.add(record, engine.busy)
-    return 1 if report.failed else 0
+    return 1 if report.failed or report.damaged else 0
 
 
 def _choose(items: Sequence[Item], manifest: Manifest, recipe: Recipe, arguments: argparse.Namespace) -> list[Item]:

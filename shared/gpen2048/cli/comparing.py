@@ -12,12 +12,14 @@ from torch import Tensor
 
 from ..errors import InvalidOptionError, UnsupportedImageError
 from ..faces import Face
-from ..images import Picture, read_image, write_image
+from ..images import Picture, output_format, read_image, write_image
 from ..option_sheet import OptionSheet, Row
-from ..options import RestoreOptions, describe_options
-from .flags import add_option_flags, option_reader, read_option_flags
+from ..options import RestoreOptions
+from .equipment import Equipment
+from .flags import add_option_flags, option_reader, read_option_flags, shown_options
 from .landmarks import read_landmarks
-from .loading import Equipment, add_equipment_flags, load_equipment
+from .loading import add_equipment_flags, load_equipment
+from .sources import refuse_inputs
 
 SHOWN = (
     "strength=0.4/0.8/1",
@@ -57,6 +59,8 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Writes the sheet; 0 when done."""
     options = read_option_flags(arguments)
+    output_format(arguments.output.suffix)
+    refuse_inputs([arguments.output], [arguments.input])
     rows = [read_row(text) for text in arguments.vary or SHOWN]
     parses = any(row.name == "mask" and set(row.values) != {"box"} for row in rows)
     equipment = load_equipment(arguments, replace(options, mask="face") if parses else options)
@@ -65,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     shown = _shown(arguments.face, faces)
     sheet = OptionSheet(image, faces, shown, equipment.restorer, options, equipment.upscaler, print)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    write_image(arguments.output, Picture(sheet.draw(rows)))
+    drawn, _ = equipment.in_memory(lambda: sheet.draw(rows))
+    write_image(arguments.output, Picture(drawn))
     print(f"{arguments.input} -> {arguments.output}: {len(faces)} faces found, looks shown on face {shown}")
     return 0
 
@@ -73,9 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
 def read_row(text: str) -> Row:
     """The row that OPTION=VALUE/VALUE/… asks for; InvalidOptionError when there is no such option or value."""
     name, _, values = text.partition("=")
-    info = next((info for info in describe_options() if info.name == name.replace("-", "_")), None)
+    info = next((info for info in shown_options() if info.name == name.replace("-", "_")), None)
     if info is None or not values:
-        names = ", ".join(info.name for info in describe_options())
+        names = ", ".join(info.name for info in shown_options())
         raise InvalidOptionError(f"--vary is {text!r}; wanted OPTION=VALUE/VALUE/… with one of {names}")
     try:
         read = [option_reader(info)(value) for value in values.split("/")]

@@ -14,7 +14,7 @@ HIDDEN = ("max_crops",)  # the command keeps as many as --compare shows
 def add_option_flags(parser: argparse.ArgumentParser) -> None:
     """One flag for each option, in a group of its own."""
     group = parser.add_argument_group("how to restore")
-    for info in _shown():
+    for info in shown_options():
         group.add_argument(
             "--" + info.name.replace("_", "-"),
             dest=info.name,
@@ -27,10 +27,11 @@ def add_option_flags(parser: argparse.ArgumentParser) -> None:
 
 def read_option_flags(arguments: argparse.Namespace) -> RestoreOptions:
     """The RestoreOptions given on the command line; InvalidOptionError when one is out of range."""
-    return RestoreOptions(**{info.name: getattr(arguments, info.name) for info in _shown()})
+    return RestoreOptions(**{info.name: getattr(arguments, info.name) for info in shown_options()})
 
 
-def _shown() -> list[OptionInfo]:
+def shown_options() -> list[OptionInfo]:
+    """Those that the user may set."""
     return [info for info in describe_options() if info.name not in HIDDEN]
 
 

@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import UnsupportedImageError, is_out_of_memory
 from ..film_restoring import FilmReport
 from ..images import Picture, read_image, write_image
 from ..options import RestoreOptions
 from ..sequence import restore_sequence
 from ..task import Progress
-from .loading import Equipment
+from .equipment import Equipment
+from .reporting import told
 from .sources import Job
 
 
@@ -28,26 +30,50 @@ def restore_frame_files(
     quality: int,
     on_progress: Progress,
 ) -> FilmReport:
-    """Restores the pictures of `jobs`, in the order of the numbers in their names, each as soon as it can be."""
+    """Restores the pictures of `jobs`, in the order of the numbers in their names, each as soon as it can be.
+
+    Those that cannot be read, or differ in size from the first, are left out and named in the report's `problems`.
+    """
     jobs = sorted(jobs, key=_by_number)
     report = FilmReport()
-    waiting: deque[Picture] = deque()
-    frames = _read(jobs, waiting, equipment.device)
+    waiting: deque[tuple[Job, Picture]] = deque()
+    frames = _read(jobs, waiting, equipment.device, report.problems)
     what: dict[str, Any] = {"background": equipment.upscaler, "region": region, "on_progress": on_progress}
-    results = restore_sequence(frames, equipment.restorer, options, total=len(jobs), **what)
-    for job, result in zip(jobs, results):
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        write_image(job.target, waiting.popleft().with_pixels(result.image), quality=quality)
+    for result in restore_sequence(frames, equipment.restorer, options, total=len(jobs), **what):
+        job, picture = waiting.popleft()
+        try:
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+            write_image(job.target, picture.with_pixels(result.image), quality=quality)
+        except (UnsupportedImageError, OSError) as error:  # what one of them does not let be written, none will
+            report.problems.append(told(error))
+            break
         report.count(result)
     return report
 
 
-def _read(jobs: Sequence[Job], waiting: deque[Picture], device: torch.device) -> Iterator[Tensor]:
-    """Pixels on `device`; all the rest of the pictures goes into `waiting`."""
+def _read(
+    jobs: Sequence[Job], waiting: deque[tuple[Job, Picture]], device: torch.device, problems: list[str]
+) -> Iterator[Tensor]:
+    """Pixels on `device`; the rest of each picture goes into `waiting`, and what is wrong with one into `problems`."""
+    size: torch.Size | None = None
     for job in jobs:
-        picture = read_image(job.source, device)
-        waiting.append(replace(picture, pixels=torch.empty(3, 0, 0)))
+        try:
+            picture = read_image(job.source, device)
+        except (UnsupportedImageError, OSError) as error:
+            if is_out_of_memory(error):
+                raise
+            problems.append(told(error))
+            continue
+        size = size or picture.pixels.shape
+        if picture.pixels.shape != size:
+            problems.append(f"{job.source}: {_sides(picture.pixels.shape)} pixels; wanted {_sides(size)}, as the first")
+            continue
+        waiting.append((job, replace(picture, pixels=torch.empty(3, 0, 0))))
         yield picture.pixels
+
+
+def _sides(size: torch.Size) -> str:
+    return f"{size[2]} x {size[1]}"
 
 
 def _by_number(job: Job) -> list[tuple[int, str]]:

@@ -33,9 +33,12 @@ def read_landmarks(path: Path, source: Path) -> list[Face]:
 def _from_report(report: dict[str, Any], path: Path, source: Path) -> Any:
     if "faces" in report:
         return report["faces"]
-    for picture in report.get("pictures", []):
-        if Path(picture["input"]).name == source.name:
-            return picture["faces"]
+    try:
+        for picture in report.get("pictures", []):
+            if Path(picture["input"]).name == source.name:
+                return picture["faces"]
+    except (KeyError, TypeError) as error:
+        raise InvalidOptionError(f"{path}: pictures that are not usable ({error}); {WANTED}") from error
     raise InvalidOptionError(f"{path}: no faces for {source.name}; {WANTED}")
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from ..checkpoint import load_network
 from ..colour import luma
 from ..detection import FaceDetector, load_detector
 from ..devices import PRECISIONS, choose_device, choose_precision
-from ..errors import OutOfMemoryError
+from ..errors import InvalidOptionError
 from ..images import read_image
 from ..inference import Network
 from ..lbp import LbpDetector
@@ -26,36 +24,13 @@ from ..options import RestoreOptions
 from ..parsing import load_parser
 from ..passthrough import passthrough_state_dict
 from ..restorer import FaceRestorer
-from ..upscaling import Upscaler, load_upscaler
+from ..upscaling import load_upscaler
 from ..weights import DETECTOR_STEMS, NETWORK_STEMS, PARSER_STEMS, default_folder, find_file, require_file
+from .equipment import Equipment
 from .weights_fetching import FETCH, agreed, fetch_entry
 
 DEMO_NETWORK = NetworkConfig(2048)
 DEMO_SHARPEN = 3.0
-GIGABYTE = 1e9
-
-
-@dataclass(frozen=True)
-class Equipment:
-    """Everything loaded, with lines for the user and facts for the report."""
-
-    restorer: FaceRestorer
-    device: torch.device
-    described: list[str] = field(default_factory=list[str])
-    facts: dict[str, str] = field(default_factory=dict[str, str])
-    upscaler: Upscaler | None = None
-
-    @contextmanager
-    def memory_explained(self) -> Generator[None]:
-        """Says what to try when the device runs out of memory."""
-        try:
-            yield
-        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-            needed = self.restorer.network.memory_required() / GIGABYTE
-            raise OutOfMemoryError(
-                f"{self.device} has too little memory; the network alone wants {needed:.1f} GB beside its weights. "
-                "Try --precision fp16, a smaller --scale, or --device cpu"
-            ) from error
 
 
 def add_equipment_flags(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +44,12 @@ def add_equipment_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--precision", default="auto", metavar="|".join(("auto", *PRECISIONS)))
     group.add_argument("--fetch", action="store_true", help=f"download what is missing (also {FETCH}=1)")
     group.add_argument("--demo", action="store_true", help="without weights, go on with a sharpening network")
+
+
+def check_upscaler(arguments: argparse.Namespace) -> None:
+    """Raises InvalidOptionError for an upscale model that would have nothing to do."""
+    if arguments.upscaler and arguments.scale == 1:
+        raise InvalidOptionError("--upscaler enlarges, and --scale is 1; wanted --scale 2, 4 or auto")
 
 
 def find_weights(arguments: argparse.Namespace, options: RestoreOptions) -> dict[str, Path]:

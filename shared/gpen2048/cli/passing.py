@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..converting import save_safetensors
+from ..errors import CheckpointError
 from ..network import NetworkConfig
 from ..passthrough import passthrough_state_dict
 
@@ -22,10 +24,14 @@ def add_to(commands: Any) -> None:
     parser.add_argument("file", type=Path, help="what to write: .pth, .pt or .safetensors")
     parser.add_argument("--size", type=int, default=2048, choices=sorted(RELEASED | SMALL), help="in pixels")
     parser.add_argument("--sharpen", type=float, default=0.0, metavar="A", help="sharpen visibly instead: 1 is strong")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.file.exists() and not options.overwrite:
+        raise CheckpointError(f"{options.file} is there already; wanted another name, or --overwrite")
+    options.file.parent.mkdir(parents=True, exist_ok=True)
     config = NetworkConfig(options.size, *(RELEASED | SMALL)[options.size])
     save_state_dict(passthrough_state_dict(config, options.sharpen), options.file)
     effect = f"sharpens its input by {options.sharpen:g}" if options.sharpen else "returns its input"
@@ -40,11 +46,16 @@ def save_state_dict(state: dict[str, Tensor], path: Path) -> None:
     partial = path.with_name(path.name + ".part")
     try:
         if path.suffix.lower() == ".safetensors":
-            import safetensors.torch
-
-            safetensors.torch.save_file(state, partial)
+            save_safetensors(state, partial)
         else:
-            torch.save(state, partial)
+            _save_pytorch(state, partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _save_pytorch(state: dict[str, Tensor], path: Path) -> None:
+    try:
+        torch.save(state, path)
+    except RuntimeError as error:  # also for what the system refuses
+        raise CheckpointError(f"{path}: cannot be written ({error})") from error

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import GpenError
 from ..options import RestoreOptions
 from ..restoration import Restoration
 from .sources import Job
@@ -32,10 +33,17 @@ def summary_line(report: dict[str, Any]) -> str:
     restored = sum(face["restored"] for face in faces)
     reasons = sorted({face["reason"] for face in faces if face["reason"]})
     left = f" ({'; '.join(reasons)})" if reasons else ""
+    note = f"; {report['note']}" if report["note"] else ""
     return (
         f"{report['input']} -> {report['output']}: {len(faces)} faces found, {restored} restored{left}, "
-        f"scale {report['scale']:g}, {report['seconds']:.1f} s"
+        f"scale {report['scale']:g}, {report['seconds']:.1f} s{note}"
     )
+
+
+def told(error: BaseException) -> str:
+    """What went wrong in one line, with the kind of error where it is none that was expected."""
+    words = " ".join(str(error).split())
+    return words if isinstance(error, (GpenError, OSError, ValueError)) else f"{type(error).__name__}: {words}"
 
 
 def write_json(path: Path, content: object) -> None:

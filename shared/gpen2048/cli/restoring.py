@@ -6,20 +6,22 @@ import argparse
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..comparison import MOST_FACES, compare_sheet
-from ..errors import GpenError, InvalidOptionError
 from ..images import Picture, read_image, write_image
 from ..options import RestoreOptions
 from ..restoration import Restoration
 from ..task import Request
+from .equipment import Equipment
 from .flags import add_option_flags, read_option_flags
 from .landmarks import read_landmarks
-from .loading import Equipment, add_equipment_flags, load_equipment, read_region
+from .loading import add_equipment_flags, check_upscaler, load_equipment, read_region
+from .outputs import check_outputs
 from .progress import FaceBar
-from .reporting import picture_report, summary_line, write_json
+from .reporting import picture_report, summary_line, told, write_json
 from .sequencing import add_sequence_flags, is_sequence, restore_sequences
 from .sources import Job, plan
 
@@ -44,12 +46,11 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Restores every input; a bad one is named and does not stop the others. 0 when all were restored, else 1."""
     options = replace(read_option_flags(arguments), max_crops=MOST_FACES if arguments.compare else 0)
+    check_upscaler(arguments)
     if is_sequence(arguments):
         return restore_sequences(arguments, options)
     jobs = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite)
-    for flag in ("compare", "save_mask"):
-        if getattr(arguments, flag) and len(jobs) > 1:
-            raise InvalidOptionError(f"--{flag.replace('_', '-')} is of one picture; {len(jobs)} were given")
+    check_outputs(arguments, jobs)
     equipment = load_equipment(arguments, options)
     for line in equipment.described:
         print(line)
@@ -57,11 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
     failed = 0
     for job in jobs:
         try:
-            with equipment.memory_explained():
-                reports.append(_restore_file(job, equipment, options, arguments))
-        except (GpenError, OSError, ValueError) as error:
+            report, note = equipment.in_memory(partial(_restore_file, job, equipment, options, arguments))
+            reports.append({**report, "note": note})
+            print(summary_line(reports[-1]))
+        except Exception as error:  # whatever one picture does to any library, the others are restored
             failed += 1
-            print(f"gpen2048: {job.source}: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"gpen2048: {job.source}: {told(error).removeprefix(f'{job.source}: ')}", file=sys.stderr)
     if arguments.report:
         write_json(arguments.report, {**equipment.facts, "pictures": reports})
     return 1 if failed else 0
@@ -86,7 +88,6 @@ def _restore_file(
     if arguments.compare:
         sheet = compare_sheet(picture.pixels.cpu(), result.image.cpu(), result.crops, _captions(result))
         write_image(arguments.compare, Picture(sheet))
-    print(summary_line(report))
     return report
 
 

@@ -7,22 +7,25 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import GpenError, InvalidOptionError, UnsupportedFilmError
+from ..errors import InvalidOptionError, UnsupportedFilmError
 from ..film_restoring import FilmReport, restore_film
 from ..film_writing import CODECS, CONTAINERS, QUALITY, WORST
 from ..films import FILM_SUFFIXES
 from ..options import RestoreOptions
 from ..task import Progress
+from .equipment import Equipment
 from .frame_files import restore_frame_files
-from .loading import Equipment, load_equipment, read_region
+from .loading import load_equipment, read_region
+from .outputs import check_outputs
 from .progress import FaceBar
-from .reporting import write_json
+from .reporting import told, write_json
 from .sources import PICTURES, Job, Kind, plan
 
-FILMS = Kind(FILM_SUFFIXES, tuple(CONTAINERS), otherwise=".mkv")
+FILMS = Kind(lambda: FILM_SUFFIXES, tuple(CONTAINERS), otherwise=".mkv")
 OF_ONE_PICTURE = ("landmarks", "compare", "save_mask")  # flags
 
 
@@ -56,6 +59,7 @@ def restore_sequences(arguments: argparse.Namespace, options: RestoreOptions) ->
     if films and arguments.output.suffix.lower() in set(FILM_SUFFIXES) - set(CONTAINERS):
         raise UnsupportedFilmError(f"{arguments.output}: wanted a folder, or a name ending in {', '.join(CONTAINERS)}")
     jobs = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite, kind=FILMS if films else PICTURES)
+    check_outputs(arguments, jobs)
     equipment = load_equipment(arguments, options)
     for line in equipment.described:
         print(line)
@@ -100,14 +104,15 @@ def _reported(work: _Work, equipment: Equipment) -> dict[str, Any]:
     """JSON-ready facts about one film, told to the user as well; what went wrong is in "problems"."""
     started = time.perf_counter()
     try:
-        with FaceBar(work.source.name, unit="frame") as bar, equipment.memory_explained():
-            report = work.restore(bar.update)
-    except (GpenError, OSError, ValueError) as error:
-        report = FilmReport(problems=[" ".join(str(error).removeprefix(f"{work.source}: ").split())])
+        with FaceBar(work.source.name, unit="frame") as bar:
+            report, report.note = equipment.in_memory(partial(work.restore, bar.update))
+    except Exception as error:  # whatever one film does to any library, the others are restored
+        report = FilmReport(problems=[told(error).removeprefix(f"{work.source}: ")])
     for problem in report.problems:
         print(f"gpen2048: {work.source}: {problem}", file=sys.stderr)
     seconds = time.perf_counter() - started
     if report.frames:
         rate = f"{seconds:.1f} s, {report.frames / seconds:.1f} frames a second"
-        print(f"{work.source} -> {work.target}: {report.told}, scale {report.scale:g}, {rate}")
+        note = f"; {report.note}" if report.note else ""
+        print(f"{work.source} -> {work.target}: {report.told}, scale {report.scale:g}, {rate}{note}")
     return {"input": str(work.source), "output": str(work.target), "seconds": round(seconds, 2), **asdict(report)}

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UnsupportedImageError
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-WRITABLE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+from ..images import FORMATS, readable_suffixes
 
 
 @dataclass(frozen=True)
 class Kind:
     """A kind of files: suffixes that can be read and written, and the one for what cannot be written `otherwise`."""
 
-    readable: tuple[str, ...]
+    readable: Callable[[], tuple[str, ...]]
     writable: tuple[str, ...]
     otherwise: str
 
 
-PICTURES = Kind(IMAGE_SUFFIXES, WRITABLE_SUFFIXES, otherwise=".png")
+PICTURES = Kind(readable_suffixes, tuple(FORMATS), otherwise=".png")
 
 
 @dataclass(frozen=True)
@@ -34,14 +32,17 @@ class Job:
 
 
 def plan(inputs: Sequence[str], output: Path, *, overwrite: bool, kind: Kind = PICTURES) -> list[Job]:
-    """Jobs for files, folders (those of the `kind` directly in them) and globs.
+    """Jobs for files, folders (those of the `kind` directly in them, unless hidden) and globs.
 
     A single file may name its output file; folders and several inputs make `output` a folder. Raises
-    UnsupportedImageError for an input that is not there, and for an output that would be an input or be written twice.
+    UnsupportedImageError for an input that is not there, for an output that would be an input or be written twice, and
+    for one whose name ends as no file that can be written, unless that is a folder.
     """
     sources = [source for name in inputs for source in _expand(name, kind)]
-    to_file = len(sources) == 1 and not Path(inputs[0]).is_dir() and output.suffix.lower() in kind.writable
-    if to_file and not output.is_dir():
+    if len(sources) == 1 and not Path(inputs[0]).is_dir() and output.suffix and not output.is_dir():
+        if output.suffix.lower() not in kind.writable:
+            wanted = f"{', '.join(kind.writable)}, or a folder that is there"
+            raise UnsupportedImageError(f"{output}: cannot write {output.suffix!r}; wanted {wanted}")
         jobs = [Job(sources[0], output)]
     else:
         jobs = [Job(source, output / _writable_name(source, kind)) for source in sources]
@@ -52,8 +53,8 @@ def plan(inputs: Sequence[str], output: Path, *, overwrite: bool, kind: Kind = P
 def _expand(name: str, kind: Kind) -> list[Path]:
     path = Path(name)
     if path.is_dir():
-        found = sorted(child for child in path.iterdir() if child.suffix.lower() in kind.readable)
-        wanted = f"a folder with any of {' '.join(kind.readable)}"
+        found = sorted(child for child in path.iterdir() if _is_source(child, kind))
+        wanted = f"a folder with any of {' '.join(kind.readable())}"
     elif path.exists():
         return [path]
     else:
@@ -64,17 +65,45 @@ def _expand(name: str, kind: Kind) -> list[Path]:
     return found
 
 
+def _is_source(path: Path, kind: Kind) -> bool:
+    return not path.name.startswith(".") and path.suffix.lower() in kind.readable()  # macOS puts ._a.png beside a.png
+
+
 def _writable_name(source: Path, kind: Kind) -> str:
     return source.name if source.suffix.lower() in kind.writable else source.stem + kind.otherwise
 
 
 def _refuse_collisions(jobs: Sequence[Job], overwrite: bool) -> None:
-    sources = {job.source.resolve() for job in jobs}
-    targets: dict[Path, Path] = {}
+    targets: dict[object, Path] = {}
     for job in jobs:
-        target = job.target.resolve()
-        if target in targets:
-            raise UnsupportedImageError(f"{targets[target]} and {job.source} would both be written to {job.target}")
-        if target in sources and not overwrite:
-            raise UnsupportedImageError(f"{job.target} is an input; wanted another output, or --overwrite")
-        targets[target] = job.source
+        other = targets.setdefault(_identity(job.target), job.source)
+        if other is not job.source:
+            raise UnsupportedImageError(f"{other} and {job.source} would both be written to {job.target}")
+    if not overwrite:
+        refuse_inputs([job.target for job in jobs], [job.source for job in jobs], ", or --overwrite")
+
+
+def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path], or_else: str = "") -> None:
+    """Raises UnsupportedImageError for one of `outputs` that is one of `inputs`, by whatever name."""
+    read = {_identity(path) for path in inputs}
+    for output in outputs:
+        if _identity(output) in read:
+            raise UnsupportedImageError(f"{output} is an input; wanted another output{or_else}")
+
+
+def refuse_twice(outputs: Iterable[Path]) -> None:
+    """Raises UnsupportedImageError for a file that is two of `outputs`."""
+    written: set[object] = set()
+    for output in outputs:
+        if _identity(output) in written:
+            raise UnsupportedImageError(f"{output} would be written twice; wanted a file for each output")
+        written.add(_identity(output))
+
+
+def _identity(path: Path) -> object:
+    """The same for all names of a file, as there are where A.PNG is a.png; before it is there, its resolved name."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return path.resolve()
+    return stat.st_dev, stat.st_ino

@@ -103,6 +103,7 @@ def run_convert(options: argparse.Namespace) -> int:
     target: Path = options.output
     if target.exists() and not options.overwrite:
         raise CheckpointError(f"{target} is there already; wanted another name, or --overwrite")
+    target.parent.mkdir(parents=True, exist_ok=True)
     config = convert(options.file, target, half=options.half)
     size = target.stat().st_size / 1e6
     print(f"{target}: the {config.size} network in {'float16' if options.half else 'float32'} ({size:.1f} MB)")

@@ -1,0 +1,36 @@
+"""What flags ask to be written beside the results."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InvalidOptionError
+from ..images import check_quality, output_format
+from .sources import Job, refuse_inputs, refuse_twice
+
+OF_ONE_PICTURE = ("compare", "save_mask")  # flags
+READ = ("landmarks", "region", "network", "detector", "parser", "upscaler")  # flags that name files
+
+
+def check_outputs(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
+    """Finds out before any work whether the files of --compare, --save-mask and --report can be written.
+
+    Makes their folders. Raises InvalidOptionError for several pictures and one sheet or mask, and for a quality that
+    is none; UnsupportedImageError for a name that ends as no picture, and for a file that is read or written already.
+    """
+    check_quality(arguments.quality)
+    for flag in OF_ONE_PICTURE:
+        if getattr(arguments, flag) and len(jobs) > 1:
+            raise InvalidOptionError(f"--{flag.replace('_', '-')} is of one picture; {len(jobs)} were given")
+    pictures: list[Path] = [path for flag in OF_ONE_PICTURE if (path := getattr(arguments, flag))]
+    for path in pictures:
+        output_format(path.suffix)
+    beside = [*pictures, arguments.report] if arguments.report else pictures
+    refuse_twice([*(job.target for job in jobs), *beside])
+    if not arguments.overwrite:
+        named = [Path(name) for flag in READ if (name := getattr(arguments, flag))]
+        refuse_inputs(beside, [*(job.source for job in jobs), *named], ", or --overwrite")
+    for path in beside:
+        path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,194 @@
+"""Which files the commands read and write: no input is lost, and what cannot be written is told before any work."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+from gpen2048.cli import main
+from gpen2048.image_decoding import SUFFIXES, readable_suffixes
+from PIL import Image
+
+Run = Any
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("network") / "net.pth"
+    assert main(["passthrough", str(path), "--size", "64"]) == 0
+    return path
+
+
+@pytest.fixture(autouse=True)
+def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """photo.png and faces.json in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    samples = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(samples).save("photo.png")
+    face = {"landmarks": [[30, 25], [50, 25], [40, 33], [32, 42], [48, 42]]}
+    Path("faces.json").write_text(json.dumps([face]))
+    return Path("photo.png")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], network: Path) -> Run:
+    def command(name: str, *arguments: object) -> tuple[int, str, str]:
+        given = ("--network", network, "--landmarks", "faces.json", "--device", "cpu")
+        code = main([name, *(str(argument) for argument in (*arguments, *given))])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return command
+
+
+@pytest.mark.parametrize("flag", ["--save-mask", "--compare", "--report"])
+def test_no_flag_replaces_an_input(run: Run, photo: Path, flag: str) -> None:
+    before = photo.read_bytes()
+    code, _, errors = run("restore", photo, "-o", "o.png", flag, f"../{photo.resolve().parent.name}/photo.png")
+    assert code == 1 and "photo.png is an input; wanted another output, or --overwrite" in errors
+    assert photo.read_bytes() == before and not Path("o.png").exists()
+
+
+def test_a_report_does_not_replace_the_landmarks_unless_told(run: Run, photo: Path) -> None:
+    before = Path("faces.json").read_bytes()
+    code, _, errors = run("restore", photo, "-o", "o.png", "--report", "faces.json")
+    assert code == 1 and "faces.json is an input" in errors and Path("faces.json").read_bytes() == before
+    assert run("restore", photo, "-o", "o.png", "--report", "faces.json", "--overwrite")[0] == 0
+    assert "pictures" in json.loads(Path("faces.json").read_text())
+
+
+def test_a_sheet_does_not_replace_its_photo(run: Run, photo: Path) -> None:
+    before = photo.read_bytes()
+    code, _, errors = run("compare-sheet", photo, "-o", photo, "--vary", "strength=0/1")
+    assert code == 1 and errors == "gpen2048: photo.png is an input; wanted another output\n"
+    assert photo.read_bytes() == before
+
+
+def test_another_name_of_an_input_is_the_input(run: Run, photo: Path) -> None:
+    """As PHOTO.PNG is where capitals do not count; here by a link."""
+    os.link(photo, "other.png")
+    code, _, errors = run("restore", photo, "-o", "other.png")
+    assert code == 1 and "other.png is an input" in errors
+    Path("in").mkdir()
+    os.link(photo, "in/other.png")
+    code, _, errors = run("batch", "in", ".")
+    assert code == 1 and "in/other.png would be written over itself" in errors
+
+
+def test_no_file_is_written_twice(run: Run, photo: Path) -> None:
+    code, _, errors = run("restore", photo, "-o", "o.png", "--compare", "o.png")
+    assert code == 1 and "o.png would be written twice" in errors and not Path("o.png").exists()
+
+
+def test_folders_of_all_outputs_are_made(run: Run, photo: Path) -> None:
+    flags = ("--save-mask", "a/m.png", "--compare", "b/c.png", "--report", "d/e/r.json")
+    assert run("restore", photo, "-o", "f/o.png", *flags)[0] == 0
+    assert all(Path(name).is_file() for name in ("a/m.png", "b/c.png", "d/e/r.json", "f/o.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (("restore", "photo.png", "-o", "out.bmp"), "out.bmp: cannot write '.bmp'; wanted .png, .jpg"),
+        (("restore", "photo.png", "-o", "o.png", "--save-mask", "m.bmp"), "cannot write '.bmp'"),
+        (("restore", "photo.png", "-o", "o.png", "--compare", "sheet"), "cannot write"),
+        (("restore", "photo.png", "-o", "o.jpg", "--quality", "500"), "quality is 500; wanted 1 to 100"),
+        (("restore", "photo.png", "-o", "o.jpg", "--quality", "0"), "quality is 0; wanted 1 to 100"),
+        (("compare-sheet", "photo.png", "-o", "sheet.gif"), "cannot write '.gif'"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_any_work(run: Run, arguments: Any, wanted: str) -> None:
+    code, printed, errors = run(*arguments)
+    assert code == 1 and wanted in errors and len(errors.splitlines()) == 1 and not printed
+    assert sorted(path.name for path in Path().iterdir()) == ["faces.json", "photo.png"]
+
+
+def test_a_folder_may_have_any_name_once_it_is_there(run: Run, photo: Path) -> None:
+    Path("holiday.2024").mkdir()
+    assert run("restore", photo, "-o", "holiday.2024")[0] == 0 and Path("holiday.2024/photo.png").is_file()
+
+
+def test_hidden_files_of_a_folder_are_passed_over(run: Run, photo: Path) -> None:
+    Path("in").mkdir()
+    photo.rename("in/a.png")
+    Path("in/._a.png").write_bytes(b"\0\5\x16\7as macOS leaves it on foreign disks")
+    code, printed, errors = run("restore", "in", "-o", "out")
+    assert code == 0 and not errors and printed.count("faces found") == 1
+
+
+@pytest.mark.parametrize("command", ["restore", "batch"])
+def test_further_names_of_pictures_are_found_in_folders(run: Run, photo: Path, command: str) -> None:
+    Path("in").mkdir()
+    Image.open(photo).save("in/web.jfif", "JPEG")
+    names = ["web.png"]
+    if ".avif" in Image.registered_extensions():
+        Image.open(photo).save("in/phone.avif")
+        names = ["phone.png", "web.png"]
+    assert run(command, "in", *(("-o", "out") if command == "restore" else ("out",)))[0] == 0
+    assert sorted(path.name for path in Path("out").iterdir() if path.suffix != ".jsonl") == names
+
+
+def test_avif_is_looked_for_where_pillow_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for known in ({".png": "PNG"}, {".png": "PNG", ".avif": "AVIF"}):
+        monkeypatch.setattr(Image, "registered_extensions", lambda known=known: known)
+        readable_suffixes.cache_clear()
+        assert readable_suffixes() == (*SUFFIXES, ".avif") if ".avif" in known else SUFFIXES
+    readable_suffixes.cache_clear()
+
+
+def test_a_network_is_not_replaced_unless_told(capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("weights/GPEN-BFR-2048.pth")
+    path.parent.mkdir()
+    path.write_bytes(b"the real one")
+    assert main(["passthrough", str(path), "--size", "64"]) == 1
+    assert "is there already; wanted another name, or --overwrite" in capsys.readouterr().err
+    assert path.read_bytes() == b"the real one"
+    assert main(["passthrough", str(path), "--size", "64", "--overwrite"]) == 0 and path.stat().st_size > 1000
+
+
+def test_networks_go_into_new_folders(network: Path) -> None:
+    for name in ("new/a.pth", "new/b/a.safetensors"):
+        assert main(["passthrough", name, "--size", "64"]) == 0 and Path(name).is_file()
+    assert main(["weights", "convert", str(network), "-o", "other/a.safetensors"]) == 0
+
+
+def test_a_network_that_cannot_be_written_is_one_line(capsys: Any, network: Path, monkeypatch: Any) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise safetensors.SafetensorError("I/O error: No space left on device")
+
+    def also_full(*_: object) -> None:
+        raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    monkeypatch.setattr("torch.save", also_full)
+    for command in (
+        ["weights", "convert", str(network), "-o", "a.safetensors"],
+        ["passthrough", "a.pth", "--size", "64"],
+    ):
+        assert main(command) == 1
+        errors = capsys.readouterr().err
+        assert "cannot be written" in errors and len(errors.splitlines()) == 1
+    assert sorted(path.name for path in Path().iterdir()) == ["faces.json", "photo.png"]
+
+
+def test_a_name_that_the_terminal_cannot_show_is_no_failure(photo: Path, network: Path, monkeypatch: Any) -> None:
+    photo.rename("写真.png")
+    terminal = TextIOWrapper(BytesIO(), "cp1252")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    arguments = ["restore", "写真.png", "-o", "out", "--network", str(network), "--landmarks", "faces.json"]
+    assert main([*arguments, "--device", "cpu"]) == 0
+    terminal.flush()
+    assert rb"\u5199\u771f.png" in terminal.buffer.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out.startswith("gpen2048 ")
