@@ -8,6 +8,10 @@ PYTHON310 ?= $(shell for p in python3.10 $$HOME/.pyenv/versions/3.10.*/bin/pytho
 PYTHON313 ?= $(shell for p in python3.13 $$HOME/.pyenv/versions/3.13.*/bin/python $(PYTHON); do \
 	$$p -c "" 2>/dev/null && echo $$p && break; done)
 
+PYTEST := -m pytest -q -n auto --maxprocesses 4
+# Several processes share the cores: a thread that waits must not keep one busy.
+test test-floor test-ceiling: export OMP_WAIT_POLICY := passive
+
 DEMO_PHOTO := tests/data/solvay-1927.png
 
 .PHONY: demo test test-ray acceptance-batch fuzz check test-matrix test-floor test-ceiling benchmark benchmark-page \
@@ -19,7 +23,7 @@ demo: .venv/ready
 	@echo "Look at demo/before-and-after.png, demo/restored.png and demo/report.json."
 
 test: .venv/ready
-	.venv/bin/python -m pytest -q
+	.venv/bin/python $(PYTEST)
 
 # Thousands of damaged weight files, for at most ten minutes.
 fuzz: .venv/ready
@@ -40,10 +44,10 @@ check: .venv/ready
 test-matrix: test-floor test-ceiling
 
 test-floor: .venv-floor/ready
-	.venv-floor/bin/python -m pytest -q
+	.venv-floor/bin/python $(PYTEST)
 
 test-ceiling: .venv-ceiling/ready
-	.venv-ceiling/bin/python -m pytest -q
+	.venv-ceiling/bin/python $(PYTEST)
 
 # DETECTOR=FILE names the RetinaFace weights, else they are looked for in weights/.
 benchmark: .venv/ready

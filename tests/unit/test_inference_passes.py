@@ -157,11 +157,11 @@ import test_inference as cases
 for dtype in (torch.float32, torch.float16):
     prove(TritonPasses(), torch.device("cpu"), dtype)
 inference.levels_for = lambda device, dtype, config: StripLevels(TritonPasses())
-config = cases.NetworkConfig(32, 1, 0.0625)
-state, x = cases.random_state(config), cases.random_images(2, 32)
+config = cases.NetworkConfig(16, 1, 0.0625)
+state, x = cases.random_state(config), cases.random_images(2, 16)
 network = Network.from_state_dict(config, state)
 for network.low_memory in (False, True):
-    inference.LOW_MEMORY_ROWS = inference.STRIP_ROWS = 16 if network.low_memory else 32
+    inference.LOW_MEMORY_ROWS = inference.STRIP_ROWS = 8 if network.low_memory else 16
     assert cases.error(network(x), cases.reference(state, x, config)) < 2e-5
 print("agrees")
 """
