@@ -42,10 +42,12 @@ class Frames:
         return self.size[0] * self.size[1] * 3 * 4
 
     def picture(self, number: int, device: torch.device) -> Picture:
-        """Frame `number` as (3, H, W) float32 RGB on `device`, alpha apart."""
+        """Frame `number` as (3, H, W) float32 RGB on `device`, alpha apart; a copy, which may be changed."""
         frame = self.image[number].to(device).float().movedim(-1, 0)
         colours = frame[:3] if len(frame) >= 3 else frame[:1].expand(3, -1, -1)
-        return Picture(colours.contiguous(), frame[3] if len(frame) == 4 else None)
+        own = colours.contiguous()  # no copy, if some node has made planes into an image
+        own = own.clone() if own.data_ptr() == self.image[number].data_ptr() else own
+        return Picture(own, frame[3] if len(frame) == 4 else None)
 
     def image_with(self, number: int, pixels: Tensor) -> Tensor:
         """(H', W', C) showing `pixels` (3, H', W'), with the alpha of frame `number` when there is one."""

@@ -146,7 +146,16 @@ class Restoring:
             stop_if_interrupted()
             faces, region = self._finding.faces(number, pixels, restorer), self.choice.region(number)
             options = replace(self.options, max_crops=self._crops_wanted())
-            yield Request(pixels, options, faces, self._scale, self.background, on_progress, region=region)
+            yield Request(
+                pixels,
+                options,
+                faces,
+                self._scale,
+                self.background,
+                on_progress,
+                region=region,
+                in_place=True,  # the frame's own copy
+            )
 
     def _crops_wanted(self) -> int:
         return self.options.max_crops - len(self._crops)

@@ -124,15 +124,16 @@ def _lines(part: Tensor) -> tuple[NDArray[np.float32], int, int]:
 
 
 class Canvas:
-    """The photo faces are laid onto. `background` (3, H, W) float32 in [0, 1] is not changed.
+    """The photo faces are laid onto. `background` (3, H, W) float32 in [0, 1] becomes the result if it is `owned`.
 
     Overlapping faces are averaged, each weighted by its mask and by its nearness to the crop's middle, since a network
     knows its own face better than the neighbour's. All weights are smooth, so no seam can arise; the order is of no
     account. Sums are kept only on `region`, the union of all faces to come.
     """
 
-    def __init__(self, background: Tensor, region: Region):
+    def __init__(self, background: Tensor, region: Region, *, owned: bool = False):
         self.background = background
+        self.owned = owned
         self.region = region
         device = background.device
         self._kernels = compiled_kernels() if device.type == "cpu" else None
@@ -168,7 +169,7 @@ class Canvas:
 
     def finish(self) -> tuple[Tensor, Tensor]:
         """The picture (3, H, W) and the mask (H, W) in [0, 1]; where the mask is 0 the background's own bits."""
-        picture = copied(self.background)
+        picture = self.background if self.owned else copied(self.background)
         for part in self.region.strips(STRIP):
             inner = part.within(self.region)
             self._blend(part.of(picture), inner.of(self._change), inner.of(self._weight), part.of(self._mask))

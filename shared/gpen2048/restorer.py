@@ -57,6 +57,7 @@ class FaceRestorer:
         background: Tensor | Background | None = None,
         on_progress: Progress | None = None,
         region: Tensor | None = None,
+        in_place: bool = False,
     ) -> Restoration:
         """Restores the faces of `image` (3, H, W), float32 RGB in [0, 1]; all work runs on its device.
 
@@ -64,9 +65,11 @@ class FaceRestorer:
         frames of a batch share. `on_progress(done, total, what)` is told of every stage of every face, and whatever it
         raises passes through. Pixels outside the mask are the input's own at scale 1; above, they are `background`, the
         enlarged picture (3, H', W') or what gives it for (image, (H', W')), by default a Lanczos enlargement.
-        Only faces whose middle lies in `region` (h, w), a mask in [0, 1] of any size, are restored.
+        Only faces whose middle lies in `region` (h, w), a mask in [0, 1] of any size, are restored. With `in_place` the
+        result may lie where `image` was, which spares a copy of the picture; `image` is not to be used any more.
         """
-        return next(self.each([Request(image, options, faces, scale, background, on_progress, region=region)]))
+        request = Request(image, options, faces, scale, background, on_progress, region=region, in_place=in_place)
+        return next(self.each([request]))
 
     @torch.no_grad()
     def each(self, requests: Iterable[Request]) -> Iterator[Restoration]:
@@ -111,7 +114,8 @@ class FaceRestorer:
         named = [(report, track) for report, track in zip(reports, tracks(request, faces)) if report.restored]
         size = (background.shape[1], background.shape[2])
         places = [self._place(n, report, track, size, scale, options) for n, (report, track) in enumerate(named)]
-        return Task(request, reports, places, Canvas(background, union([place.region for place in places])), scale)
+        canvas = Canvas(background, union([place.region for place in places]), owned=_is_owned(background, request))
+        return Task(request, reports, places, canvas, scale)
 
     def _scale(self, reports: Sequence[FaceReport], options: RestoreOptions) -> float:
         if options.scale != "auto":
@@ -178,6 +182,11 @@ class FaceRestorer:
         if parsed is not None:
             mask *= parsed_mask(parsed.mask[None], place.to_canvas, size, place.region)
         task.canvas.lay(crop, place.to_canvas, mask, place.region, place.strength)
+
+
+def _is_owned(background: Tensor, request: Request) -> bool:
+    """Whether the background may become the result: nobody else has the Lanczos enlargement."""
+    return request.in_place if background is request.image else request.background is None
 
 
 def _finished(tasks: deque[Task]) -> Iterator[Restoration]:

@@ -37,6 +37,7 @@ class Request:
     choices: Sequence[Choice] | None = None  # one for each of `faces`, made by whoever knows more than one picture
     region: Tensor | None = None
     steadied: Steadied | None = None  # of a film: what to make of the masks of a face, by its track
+    in_place: bool = False  # `image` is the caller's no more: where it keeps its size, it becomes the result
 
     def __post_init__(self) -> None:
         image = self.image

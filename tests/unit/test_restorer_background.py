@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from gpen2048 import FaceRestorer, RestoreOptions
@@ -58,3 +60,27 @@ def test_a_scale_given_replaces_the_options(tiny_passthrough: Network, photo: Te
     assert scale == restorer(photo, options, faces=[small]).scale > 1
     assert restorer.output_scale(photo, [], options) == 1
     assert restorer(photo, options, faces=[], scale=scale).image.shape[1:] == (round(120 * scale), round(100 * scale))
+
+
+def test_a_picture_given_away_becomes_the_result(
+    network_that: Any, group_photo: Tensor, group_faces: list[Face]
+) -> None:
+    """And has the very pixels that it would have had beside the picture."""
+    restorer = FaceRestorer(network_that(torch.sqrt))
+    wanted = restorer(group_photo, faces=group_faces)
+    assert wanted.image.data_ptr() != group_photo.data_ptr()
+    given = group_photo.clone()
+    result = restorer(given, faces=group_faces, in_place=True)
+    assert result.image.data_ptr() == given.data_ptr()
+    assert torch.equal(result.image, wanted.image)
+
+
+@pytest.mark.parametrize("background", ["picture", "callable"])
+def test_what_belongs_to_others_is_not_given_away(
+    background: str, network_that: Any, group_photo: Tensor, group_faces: list[Face]
+) -> None:
+    enlarged = torch.full((3, 2 * 568, 2 * 1328), 0.5)
+    restorer = FaceRestorer(network_that(torch.sqrt))
+    given = enlarged if background == "picture" else lambda image, size: enlarged
+    restorer(group_photo.clone(), RestoreOptions(scale=2), faces=group_faces[:2], background=given, in_place=True)
+    assert bool((enlarged == 0.5).all())

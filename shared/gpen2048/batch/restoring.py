@@ -85,7 +85,7 @@ class PictureRestorer:
 
     def _restore_picture(self, original: Original, restorer: FaceRestorer) -> Restored:
         picture = decode_image(original.data, self._device)
-        result = restorer(picture.pixels, self._options, faces=original.faces, **self._how)
+        result = restorer(picture.pixels, self._options, faces=original.faces, in_place=True, **self._how)
         data = encode_image(picture.with_pixels(result.image), original.suffix, quality=self._quality)
         return Restored(data, len(result.faces), sum(face.restored for face in result.faces))
 

@@ -77,7 +77,13 @@ def _restore_file(
     faces = read_landmarks(arguments.landmarks, job.source) if arguments.landmarks else None
     with FaceBar(job.source.name) as bar:
         request = Request(
-            picture.pixels, options, faces, None, equipment.upscaler, bar.update, region=read_region(arguments)
+            picture.pixels,
+            options,
+            faces,
+            background=equipment.upscaler,
+            on_progress=bar.update,
+            region=read_region(arguments),
+            in_place=not arguments.compare,
         )
         result = next(equipment.restorer.each([request]))
     job.target.parent.mkdir(parents=True, exist_ok=True)
