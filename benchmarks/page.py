@@ -34,10 +34,10 @@ def main() -> None:
 
 
 def _newest(kind: str) -> list[Path]:
-    """The last result of `kind` on each kind of device, by the date in its name."""
+    """The last result of `kind` on each device, by the date in its name."""
     newest: dict[str, Path] = {}
     for path in sorted(timing.RESULTS.glob(f"{kind}-*.json")):
-        newest[path.stem.split("-")[1]] = path
+        newest[json.loads(path.read_text())["machine"]["device"]] = path
     return list(newest.values())
 
 
@@ -54,7 +54,7 @@ def _network(result: dict[str, Any], name: str) -> str:
     axes.invert_yaxis()
     axes.set_xlabel("times as fast, on the clock")
     head = ["px", "faces", "precision", "against", "s", "processor s", "times as fast", "processor", "peak MB"]
-    return section("The network", figure, name, table(head, rows))
+    return section(f"The network on {_place(result)}", figure, name, table(head, rows))
 
 
 def _network_row(run: dict[str, Any], baseline: str, contender: str, row: dict[str, Any]) -> list[str]:
@@ -87,7 +87,7 @@ def _pipeline(result: dict[str, Any], name: str) -> str:
     text = f"The network itself takes {network['wall']:.2f} s a face at {network['size']} px "
     text += f"(processor {network['processor']:.2f} s). In its place stood one that returns its input.\n\n"
     head = ["picture", "faces", "who", "stage", "s", "processor s"]
-    return section("Everything around it", figure, name, text + table(head, rows))
+    return section(f"Everything around it on {_place(result)}", figure, name, text + table(head, rows))
 
 
 def _share(result: dict[str, Any], picture: str, stage: str) -> float:
@@ -118,7 +118,13 @@ def _growth(result: dict[str, Any], name: str) -> str:
             f"- {key}: time grows with exponent {value['exponent']:.2f} (detection {value['detection_exponent']:.2f})"
             + ("." if room is None else f", memory by {room:.0f} bytes a pixel.")
         )
-    return section("How it grows", figure, name, "\n".join(lines) + "\n")
+    return section(f"How it grows on {_place(result)}", figure, name, "\n".join(lines) + "\n")
+
+
+def _place(result: dict[str, Any]) -> str:
+    """The processor's name and its instructions, where they were noted."""
+    machine = result["machine"]
+    return ", ".join([machine["device"], *machine.get("instructions", [])])
 
 
 def _both(seconds: dict[str, float]) -> list[str]:

@@ -155,6 +155,7 @@ def machine(device: str) -> dict[str, Any]:
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "device": name,
+        **({} if device.startswith("cuda") else {"instructions": _instructions()}),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "versions": {package: version for package, version in versions.items() if version is not None},
@@ -179,6 +180,17 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _instructions() -> list[str]:
+    """What decides about the network's speed: the widest vectors, and matrix tiles."""
+    import torch
+
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        flags = ""
+    return [torch.backends.cpu.get_cpu_capability(), *(["AMX"] if "amx_tile" in flags else [])]
 
 
 def _version(package: str) -> str | None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,21 @@ SOURCES = (
     "sampling_kernels.py",
     "spline_kernels.py",
 )  # of all that is compiled
+
+
+logger = logging.getLogger(__name__)
+
+
+@cache
+def announce() -> None:
+    """Says in the log, before functions are compiled, that this takes a while; nothing where they are kept."""
+    folder = Path(compiled(_nothing).stats.cache_path or "")
+    if not any(folder.glob(f"*_{_mark()}-*.nbi")):
+        logger.warning("GPEN compiles its loops for this processor; once, for about half a minute")
+
+
+def _nothing():
+    pass
 
 
 def compiled(function: Callable[..., Any]) -> Any:

@@ -89,7 +89,9 @@ def compiled_kernels() -> ModuleType | None:
     """`sampling_kernels`, if they give PyTorch's results on a trial; says in the log, once, why not."""
     try:
         from . import sampling_kernels as kernels
+        from .compiling import announce
 
+        announce()
         _prove(kernels.read_rows)
         return kernels
     except Exception as error:  # whatever a compiler raises, PyTorch can do the work
