@@ -7,7 +7,6 @@ meets for the first row of the output; rows and columns outside the input are ze
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Protocol
 
 import torch
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .convolution import activate, convolve
-from .network import fir_kernel
+from .fir import filtered
 
 
 class Passes(Protocol):
@@ -72,7 +71,7 @@ class TorchPasses:
         self.activate(convolve(pixels, weight), bias, out)
 
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
-        out.copy_(_filtered(x, top, out.shape[2], columns=2))
+        out.copy_(filtered(x, top, out.shape[2], columns=2))
 
     def activate(self, x: Tensor, bias: Tensor, out: Tensor) -> None:
         x += bias.to(x)[:, None, None]
@@ -80,7 +79,7 @@ class TorchPasses:
 
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
         channels = x.shape[1]
-        y = _filtered(x, top, out.shape[2], columns=1)
+        y = filtered(x, top, out.shape[2], columns=1)
         first, second = _activations(y, feature, constants)
         _modulate(first, constants[:, 4], out[:, :channels])
         _modulate(second, constants[:, 5], out[:, channels:])
@@ -109,25 +108,6 @@ class TorchPasses:
             image.add_(contribution.view(len(half), *half.shape[2:], 3).permute(0, 3, 1, 2))
             if out is not None:
                 _modulate(half, constants[:, 4 + number], out[:, span])
-
-
-def _filtered(x: Tensor, top: int, rows: int, columns: int) -> Tensor:
-    """The FIR filter on `rows` rows from `top` on, `columns` zeros on either side."""
-    above, below = max(-top, 0), max(top + rows + 3 - x.shape[2], 0)
-    x = x[:, :, max(top, 0) : top + rows + 3]
-    if above != below:
-        x = F.pad(x, (0, 0, above, below))
-        above = 0
-    channels = x.shape[1]
-    kernel = _fir(x.device, x.dtype).expand(channels, 1, 4, 4)
-    return convolve(x, kernel, padding=(above, columns), groups=channels)
-
-
-@lru_cache
-def _fir(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """The filter (4, 4). Kept, since bringing it to a GPU would make the CPU wait for all that was launched before."""
-    with torch.inference_mode(False):
-        return fir_kernel().to(device, dtype)
 
 
 def _activations(x: Tensor, feature: Tensor, constants: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from gpen2048 import choice
+from gpen2048 import choice, fir
 from gpen2048.convolution import convolve
 from gpen2048.errors import DeviceError
 from gpen2048.network import Blur, Upsample
@@ -36,6 +36,25 @@ def test_blur_is_the_readable_filter(passes: Passes, top: int, rows: int) -> Non
     x, out = random(2, 16, 13, 17), random(2, 16, rows, 18)
     passes.blur(x, top, out)
     assert torch.allclose(out, Blur((2, 2))(x)[:, :, top + 2 : top + 2 + rows], atol=1e-6)
+
+
+@pytest.mark.parametrize("rows, columns", [(0, 1), (0, 2), (1, 1), (2, 2)])
+def test_the_filter_is_three_means(rows: int, columns: int) -> None:
+    x = random(2, 16, 9, 13)
+    wanted = fir.by_convolution(x, rows, columns)
+    seen = fir.by_means(x, rows, columns)
+    assert seen.shape == wanted.shape and seen.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(seen, wanted, atol=1e-6)
+
+
+def test_a_gpu_takes_the_faster_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fir.torch, "ones", lambda shape, **_: torch.zeros(shape))
+    for faster in (fir.by_means, fir.by_convolution):
+        monkeypatch.setattr(fir, "_seconds", lambda way, x, faster=faster: 1 if way is faster else 2)
+        fir._fastest.cache_clear()
+        assert fir._fastest(torch.device("cuda"), torch.float16) is faster
+    fir._fastest.cache_clear()
+    assert fir._fastest(torch.device("cpu"), torch.float32) is fir.by_convolution
 
 
 def test_colour_is_the_first_layer(passes: Passes) -> None:
