@@ -1,6 +1,6 @@
 """The FIR filter of every change of resolution in plain PyTorch, by whichever way is faster on a device.
 
-Its taps 1, 3, 3, 1 are three times 1, 1. What PyTorch has for one filter per channel is fast on the CPU, but known to be
+Its taps 1, 3, 3, 1 are three times 1, 1. PyTorch's way for one filter per channel is fast on the CPU, but known to be
 slow on GPUs in half precision (pytorch#18631, #170138), where three means of neighbouring pixels may be faster.
 """
 
