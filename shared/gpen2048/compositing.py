@@ -4,73 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .alignment import Matrix, invert
+from .alignment import Matrix
 from .numba_passes import in_rows
 from .pages import copied, uninitialised, zeros
+from .regions import Region, union
 from .resampling import in_tiles, shift_origin, warp
 from .sampling import compiled_kernels
 
 INSET = 0.02  # of the crop: outermost rim that is never shown, where a network sees too little around
 
 STRIP = 128  # rows done at once: what lies between two steps stays in the processor's cache
-
-
-@dataclass(frozen=True)
-class Region:
-    """A rectangle of whole pixels, `left` ≤ x < `right` and `top` ≤ y < `bottom`."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.bottom - self.top, self.right - self.left
-
-    def of(self, image: Tensor) -> Tensor:
-        """The view of `image` (…, H, W) inside this region."""
-        return image[..., self.top : self.bottom, self.left : self.right]
-
-    def strips(self, rows: int) -> list[Region]:
-        """The region in strips of at most `rows` rows."""
-        tops = range(self.top, self.bottom, rows)
-        return [Region(self.left, top, self.right, min(top + rows, self.bottom)) for top in tops]
-
-    def within(self, outer: Region) -> Region:
-        """The same rectangle counted from `outer`'s corner."""
-        x, y = outer.left, outer.top
-        return Region(self.left - x, self.top - y, self.right - x, self.bottom - y)
-
-
-def crop_region(to_crop: Matrix, crop_size: int, image_size: tuple[int, int]) -> Region:
-    """The part of an image (H, W) that the crop covers, by the image-to-crop transform; empty when it covers none."""
-    edge = [-0.5, crop_size - 0.5]
-    corners = np.array([[x, y, 1] for x in edge for y in edge]).T
-    x, y = invert(to_crop) @ corners
-    height, width = image_size
-    left, right = np.clip([math.floor(x.min()), math.ceil(x.max()) + 1], 0, width).tolist()
-    top, bottom = np.clip([math.floor(y.min()), math.ceil(y.max()) + 1], 0, height).tolist()
-    return Region(left, top, right, bottom)
-
-
-def union(regions: Sequence[Region]) -> Region:
-    """The smallest rectangle around all `regions` that are not empty; an empty one for none."""
-    regions = [region for region in regions if 0 not in region.size]
-    if not regions:
-        return Region(0, 0, 0, 0)
-    edges = np.array([(r.left, r.top, r.right, r.bottom) for r in regions])
-    left, top = edges[:, :2].min(axis=0).tolist()
-    right, bottom = edges[:, 2:].max(axis=0).tolist()
-    return Region(left, top, right, bottom)
 
 
 def box_mask(to_crop: Matrix, crop_size: int, region: Region, feather: float, device: torch.device) -> Tensor:
@@ -126,20 +75,23 @@ def _lines(part: Tensor) -> tuple[NDArray[np.float32], int, int]:
 class Canvas:
     """The photo faces are laid onto. `background` (3, H, W) float32 in [0, 1] becomes the result if it is `owned`.
 
-    Overlapping faces are averaged, each weighted by its mask and by its nearness to the crop's middle, since a network
-    knows its own face better than the neighbour's. All weights are smooth, so no seam can arise; the order is of no
-    account. Sums are kept only on `region`, the union of all faces to come.
+    `regions` are those of all faces to come, each of which is laid once. A lone face is blended into the picture as it
+    comes, with its mask. Overlapping faces are averaged, each weighted by its mask and by its nearness to the crop's
+    middle, since a network knows its own face better than the neighbour's. All weights are smooth, so no seam can
+    arise; the order is of no account. Sums are kept only on the union of the regions.
     """
 
-    def __init__(self, background: Tensor, region: Region, *, owned: bool = False):
+    def __init__(self, background: Tensor, regions: Sequence[Region], *, owned: bool = False):
         self.background = background
-        self.owned = owned
-        self.region = region
+        self.region = union(regions)
         device = background.device
         self._kernels = compiled_kernels() if device.type == "cpu" else None
-        self._change = zeros((3, *region.size), device)
-        self._weight = zeros(region.size, device)
+        self._is_alone = sum(0 not in region.size for region in regions) < 2
+        summed = (0, 0) if self._is_alone else self.region.size
+        self._change = zeros((3, *summed), device)
+        self._weight = zeros(summed, device)
         self._mask = zeros((background.shape[1], background.shape[2]), device)
+        self._result = background if owned else None
 
     def lay(self, crop: Tensor, to_crop: Matrix, mask: Tensor, region: Region, strength: float) -> None:
         """Adds `crop` (3, S, S) in [0, 1], seen through `mask` (h, w) of `region`, blended with `strength`."""
@@ -148,10 +100,25 @@ class Canvas:
                 continue
             restored = warp(crop, shift_origin(to_crop, (outer.left, outer.top)), outer.size, limits=(0, 1))
             for part in outer.strips(STRIP):
-                seen = part.within(region).of(mask)
-                self._lay(part.within(outer).of(restored), to_crop, crop.shape[-1], seen, part, strength)
+                seen, new = part.within(region).of(mask), part.within(outer).of(restored)
+                if self._is_alone:
+                    self._show(new, seen, part, strength)
+                else:
+                    self._add(new, to_crop, crop.shape[-1], seen, part, strength)
 
-    def _lay(
+    def _show(self, restored: Tensor, mask: Tensor, region: Region, strength: float) -> None:
+        picture, shown = region.of(self._picture), region.of(self._mask)
+        if self._kernels is not None:
+            blended = picture.contiguous() if picture.stride(-1) != 1 else picture
+            lines = [_lines(part) for part in (restored, mask, shown, blended)]
+            in_rows(len(mask), self._kernels.show, region.size[1], np.float32(strength), *lines)
+            picture.copy_(blended)
+            return
+        shown.copy_(mask)
+        blended = torch.addcmul(picture, restored - picture, mask, value=strength).clamp_(0, 1)
+        picture.copy_(torch.where(mask > 0, blended, picture))
+
+    def _add(
         self, restored: Tensor, to_crop: Matrix, crop_size: int, mask: Tensor, region: Region, strength: float
     ) -> None:
         background, shown, inner = region.of(self.background), region.of(self._mask), region.within(self.region)
@@ -169,11 +136,18 @@ class Canvas:
 
     def finish(self) -> tuple[Tensor, Tensor]:
         """The picture (3, H, W) and the mask (H, W) in [0, 1]; where the mask is 0 the background's own bits."""
-        picture = self.background if self.owned else copied(self.background)
-        for part in self.region.strips(STRIP):
+        picture = self._picture
+        for part in [] if self._is_alone else self.region.strips(STRIP):
             inner = part.within(self.region)
             self._blend(part.of(picture), inner.of(self._change), inner.of(self._weight), part.of(self._mask))
         return picture, self._mask
+
+    @property
+    def _picture(self) -> Tensor:
+        """What becomes the result: a copy is made when it is needed, not while networks need the memory."""
+        if self._result is None:
+            self._result = copied(self.background)
+        return self._result
 
     def _blend(self, picture: Tensor, change: Tensor, weight: Tensor, shown: Tensor) -> None:
         if self._kernels is not None:

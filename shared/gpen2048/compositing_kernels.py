@@ -94,6 +94,27 @@ def lay(columns, places, strength, restored, background, mask, change, weight, s
 
 
 @compiled
+def show(columns, strength, restored, mask, shown, picture, start, stop):
+    """`picture` (3, h, w) with a lone face; `shown` (h, w) becomes its mask."""
+    share = np.empty(columns, np.float32)
+    for row in range(start, stop):
+        seen, out = line(mask, 0, row, columns), line(shown, 0, row, columns)
+        for n in range(columns):
+            out[n] = seen[n]
+            share[n] = strength * seen[n]
+        for c in range(3):
+            mix(line(restored, c, row, columns), share, line(picture, c, row, columns))
+
+
+@compiled
+def mix(new, share, out):
+    for n in range(len(out)):
+        value = out[n] + share[n] * (new[n] - out[n])
+        value = ZERO if value < ZERO else ONE if value > ONE else value
+        out[n] = value if share[n] > ZERO else out[n]
+
+
+@compiled
 def add_row(value, out):
     for n in range(len(out)):
         out[n] += value[n]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,12 @@ LIMITED_RANGE = 1  # AVColorRange: lightness from 16 to 235
 HIGHEST_SD = 576  # rows; an untagged film with more is taken for BT.709, as players do
 
 
+@cache
 def pyav() -> Any:
-    """The package av; UnsupportedFilmError says how to get it."""
+    """The package av; UnsupportedFilmError says how to get it.
+
+    Kept: an import takes a lock, which Python 3.10 loses hold of when garbage is collected in that very moment.
+    """
     try:
         av = importlib.import_module("av")
     except ImportError as error:

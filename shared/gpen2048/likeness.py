@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .colour import matched, original_chroma
-from .compositing import Region, box_mask
+from .compositing import box_mask
 from .options import RestoreOptions
 from .parsing import Parsed
+from .regions import Region
 from .texture import skin_oval, with_texture
 
 AS_IT_IS = np.eye(2, 3)  # from the crop to itself

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .alignment import crop_transform, enlarged
-from .compositing import Region, crop_region
 from .enlarging import Background
 from .faces import Face
 from .judging import judge
 from .options import RestoreOptions
+from .regions import Region, crop_region
 from .restoration import FaceReport, Restoration
 from .restorer import FaceRestorer
 from .sheets import (

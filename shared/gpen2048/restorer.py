@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .alignment import Matrix, crop_face, crop_transform, density, enlarged
-from .compositing import Canvas, box_mask, crop_region, parsed_mask, union
+from .compositing import Canvas, box_mask, parsed_mask
 from .detection import SMALLEST, FaceDetector
 from .enlarging import Background, enlarge
 from .errors import WeightsNotFoundError
@@ -22,6 +22,7 @@ from .judging import judge, tracks
 from .likeness import likeness
 from .options import RestoreOptions
 from .parsing import FaceParser, Parsed, parse
+from .regions import crop_region
 from .restoration import FaceReport, Restoration
 from .task import Place, Progress, Request, Task
 
@@ -114,7 +115,7 @@ class FaceRestorer:
         named = [(report, track) for report, track in zip(reports, tracks(request, faces)) if report.restored]
         size = (background.shape[1], background.shape[2])
         places = [self._place(n, report, track, size, scale, options) for n, (report, track) in enumerate(named)]
-        canvas = Canvas(background, union([place.region for place in places]), owned=_is_owned(background, request))
+        canvas = Canvas(background, [place.region for place in places], owned=_is_owned(background, request))
         return Task(request, reports, places, canvas, scale)
 
     def _scale(self, reports: Sequence[FaceReport], options: RestoreOptions) -> float:

@@ -7,10 +7,10 @@ from __future__ import annotations
 import numpy as np
 
 from .compiling import compiled
-from .compositing_kernels import blend, box, lay
+from .compositing_kernels import blend, box, lay, show
 from .spline_kernels import read_rows, warp_tiles
 
-__all__ = ["blend", "box", "halve", "lay", "read_rows", "warp_tiles"]
+__all__ = ["blend", "box", "halve", "lay", "read_rows", "show", "warp_tiles"]
 
 HALF, QUARTER = np.float32(0.5), np.float32(0.25)
 

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from .alignment import Matrix
-from .compositing import Canvas, Region
+from .compositing import Canvas
 from .enlarging import Background
 from .faces import Face
 from .options import RestoreOptions
 from .parsing import Parsed
+from .regions import Region
 from .restoration import FaceReport, Restoration
 from .selection import Choice
 

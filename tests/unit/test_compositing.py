@@ -7,11 +7,13 @@ import pytest
 import torch
 from gpen2048 import compositing, sampling
 from gpen2048.alignment import crop_transform, face_template
-from gpen2048.compositing import INSET, Canvas, Region, box_mask, crop_region, union
+from gpen2048.compositing import INSET, Canvas, box_mask
+from gpen2048.regions import Region, crop_region, union
 from torch import Tensor
 
 CPU = torch.device("cpu")
 AS_IT_IS = np.array([[1.0, 0, 0], [0, 1, 0]])  # a crop that is the image's upper left corner, pixel for pixel
+WHOLE = Region(0, 0, 200, 100)
 
 
 def test_the_box_is_soft_and_whole() -> None:
@@ -45,9 +47,10 @@ def _lay(canvas: Canvas, value: float, left: int, strength: float = 1.0) -> None
     canvas.lay(torch.full((3, 64, 64), value), to_crop, mask, region, strength)
 
 
-def test_one_face_replaces_what_its_mask_covers() -> None:
+@pytest.mark.parametrize("regions", [[WHOLE], [WHOLE, WHOLE]], ids=["blended", "summed"])
+def test_one_face_replaces_what_its_mask_covers(regions: list[Region]) -> None:
     background = torch.rand(3, 100, 200)
-    canvas = Canvas(background, Region(0, 0, 200, 100))
+    canvas = Canvas(background, regions)
     _lay(canvas, 0.25, 20)
     picture, mask = canvas.finish()
     assert torch.allclose(picture[:, mask >= 1], torch.full((3, int((mask >= 1).sum())), 0.25), atol=1e-5)
@@ -55,9 +58,9 @@ def test_one_face_replaces_what_its_mask_covers() -> None:
     assert torch.allclose(picture, background + mask * (0.25 - background), atol=1e-5)
 
 
-def test_strength_blends() -> None:
-    background = torch.full((3, 100, 200), 0.5)
-    canvas = Canvas(background, Region(0, 0, 200, 100))
+@pytest.mark.parametrize("regions", [[WHOLE], [WHOLE, WHOLE]], ids=["blended", "summed"])
+def test_strength_blends(regions: list[Region]) -> None:
+    canvas = Canvas(torch.full((3, 100, 200), 0.5), regions)
     _lay(canvas, 1.0, 20, strength=0.4)
     picture, mask = canvas.finish()
     assert torch.allclose(picture[:, mask >= 1].mean(), torch.tensor(0.7), atol=1e-5)
@@ -67,7 +70,7 @@ def test_overlapping_faces_merge_without_a_seam_in_any_order() -> None:
     """Two faces 0.4 apart in brightness: nowhere may the picture jump more than two soft edges explain."""
     pictures = []
     for order in ((20, 50), (50, 20)):
-        canvas = Canvas(torch.full((3, 100, 200), 0.5), Region(0, 0, 200, 100))
+        canvas = Canvas(torch.full((3, 100, 200), 0.5), [WHOLE, WHOLE])
         for left in order:
             _lay(canvas, 0.3 if left == 20 else 0.7, left)
         picture, mask = canvas.finish()
@@ -82,17 +85,18 @@ def test_overlapping_faces_merge_without_a_seam_in_any_order() -> None:
 
 def test_a_neighbour_s_middle_is_its_own() -> None:
     """In the middle of one face, another whose crop reaches over it counts for little."""
-    canvas = Canvas(torch.full((3, 100, 200), 0.5), Region(0, 0, 200, 100))
+    canvas = Canvas(torch.full((3, 100, 200), 0.5), [WHOLE, WHOLE])
     _lay(canvas, 0.0, 20)
     _lay(canvas, 1.0, 44)
     picture, _ = canvas.finish()
     assert picture[0, 42, 52] < 0.1 and picture[0, 42, 76] > 0.9
 
 
-def test_the_background_is_not_changed() -> None:
+@pytest.mark.parametrize("regions", [[WHOLE], [WHOLE, WHOLE]], ids=["blended", "summed"])
+def test_the_background_is_not_changed(regions: list[Region]) -> None:
     background = torch.rand(3, 100, 200)
     copy = background.clone()
-    canvas = Canvas(background, Region(0, 0, 200, 100))
+    canvas = Canvas(background, regions)
     _lay(canvas, 1.0, 20)
     canvas.finish()
     assert torch.equal(background, copy)
@@ -100,7 +104,7 @@ def test_the_background_is_not_changed() -> None:
 
 def test_no_faces_give_the_photo_back() -> None:
     background = torch.rand(3, 10, 20)
-    picture, mask = Canvas(background, union([])).finish()
+    picture, mask = Canvas(background, []).finish()
     assert torch.equal(picture, background) and mask.sum() == 0
 
 
@@ -109,24 +113,25 @@ def test_a_face_beyond_the_image_changes_nothing() -> None:
     region = crop_region(to_crop, 64, (40, 40))
     assert 0 in region.size
     background = torch.rand(3, 40, 40)
-    canvas = Canvas(background, union([region]))
+    canvas = Canvas(background, [region])
     canvas.lay(torch.zeros(3, 64, 64), to_crop, box_mask(to_crop, 64, region, 0.1, CPU), region, 1.0)
     assert torch.equal(canvas.finish()[0], background)
 
 
+@pytest.mark.parametrize("faces", [1, 2])
 @pytest.mark.parametrize("interleaved", [False, True])
-def test_the_compiled_canvas_is_the_plain_one(interleaved: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two turned faces that overlap, one of them cut by the border, on rows of several strips."""
+def test_the_compiled_canvas_is_the_plain_one(interleaved: bool, faces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two turned faces that overlap, one of them cut by the border, on rows of several strips; or that one alone."""
     image = torch.rand(3, 300, 400, generator=torch.Generator().manual_seed(5))
     if interleaved:
         image = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
     crops = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(6))
     transforms = [np.array([[1.1, 0.3, -90], [-0.3, 1.1, -20]]), np.array([[0.9, -0.1, -150.4], [0.1, 0.9, 30.2]])]
-    regions = [crop_region(to_crop, 256, (300, 400)) for to_crop in transforms]
+    regions = [crop_region(to_crop, 256, (300, 400)) for to_crop in transforms[:faces]]
 
     def composed() -> tuple[Tensor, Tensor]:
-        canvas = Canvas(image, union(regions))
-        for crop, to_crop, region, strength in zip(crops, transforms, regions, (1.0, 0.6)):
+        canvas = Canvas(image, regions)
+        for crop, to_crop, region, strength in zip(crops, transforms, regions, (0.6, 1.0)):
             canvas.lay(crop, to_crop, box_mask(to_crop, 256, region, 0.1, CPU), region, strength)
         return canvas.finish()
 
