@@ -53,12 +53,14 @@ class TimedRestorer(FaceRestorer):
     device = torch.device("cpu")
     seconds: dict[str, Seconds]
 
-    def restore(self, image: Tensor, options: RestoreOptions, faces: Sequence[Face] | None = None) -> Restoration:
+    def restore(
+        self, image: Tensor, options: RestoreOptions, faces: Sequence[Face] | None = None, *, in_place: bool = False
+    ) -> Restoration:
         """The Restoration of `image` (3, H, W); `seconds` are those of this call."""
         self.device = image.device
         self.seconds = dict.fromkeys(STAGES, Seconds())
         start = now(self.device)
-        result = self(image, options, faces=faces)
+        result = self(image, options, faces=faces, in_place=in_place)
         total = now(self.device) - start
         self.seconds["rest"] = total - sum(self.seconds.values(), Seconds())
         return result
