@@ -4,8 +4,7 @@
 
 Both find, cut out and lay back the same faces of the same pictures with the same detector, in turns in one process; in
 place of the network stands one that returns its input. The picture becomes the result, as on the command line. The
-network itself is timed apart, for the share that the rest
-takes of its time.
+network itself is timed apart, for the share that the rest takes of its time.
 """
 
 from __future__ import annotations
