@@ -93,13 +93,13 @@ def grow(
     starts, inside = np.zeros(4, np.int64), np.zeros(4, np.bool_)
     shadow = np.zeros(3 * (size + 2), np.float32)
     done = start - 1  # the next row to be joined
-    tile_row = max(start - 2, 0) // 8  # the next row of tiles to be raised
+    tile_row = max(start - 2, 0) // (2 * TILE)  # the next row of tiles to be raised
     row = max(TILE * tile_row - 1, 0)  # the next row of the level below
     for first in range(start, stop, group):
         last = min(first + group, stop)
         for y in range(done, last + 1):
-            while 8 * tile_row <= min(y + 2, width):
-                many = min(raising, size // TILE + 1 - tile_row)
+            while 2 * TILE * tile_row <= min(y + 2, width):
+                many = min(raising, min(stop + 2, width) // (2 * TILE) + 1 - tile_row)
                 while row < TILE * (tile_row + many):
                     at = row % lower_places * lower_line
                     if row < size:

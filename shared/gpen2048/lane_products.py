@@ -81,17 +81,35 @@ def _chunk(builder: ir.IRBuilder, x: Any, weights: Any, sums: list[Any]) -> list
     return sums
 
 
-_16, _6, _4 = _multiply(16), _multiply(6), _multiply(4)
+_16, _12, _8, _6, _4 = (_multiply(pixels) for pixels in (16, 12, 8, 6, 4))
 
 
-def _wide(x, i, step, chunks, weights, at, out, to):
+def _wide_sixteen(x, i, step, chunks, weights, at, out, to):
     _16(x, i, step, chunks, weights, at, out, to)
 
 
-def _narrow(x, i, step, chunks, weights, at, out, to):
+def _wide_twelve(x, i, step, chunks, weights, at, out, to):
+    _12(x, i, step, chunks, weights, at, out, to)
+
+
+def _wide_eight(x, i, step, chunks, weights, at, out, to):
+    _8(x, i, step, chunks, weights, at, out, to)
+
+
+def _narrow_sixteen(x, i, step, chunks, weights, at, out, to):
     _6(x, i, step, chunks, weights, at, out, to)
     _6(x, i + 6 * COUNT, step, chunks, weights, at, out, to + 6 * COUNT)
     _4(x, i + 12 * COUNT, step, chunks, weights, at, out, to + 12 * COUNT)
+
+
+def _narrow_twelve(x, i, step, chunks, weights, at, out, to):
+    _6(x, i, step, chunks, weights, at, out, to)
+    _6(x, i + 6 * COUNT, step, chunks, weights, at, out, to + 6 * COUNT)
+
+
+def _narrow_eight(x, i, step, chunks, weights, at, out, to):
+    _4(x, i, step, chunks, weights, at, out, to)
+    _4(x, i + 4 * COUNT, step, chunks, weights, at, out, to + 4 * COUNT)
 
 
 def _features() -> str:
@@ -99,14 +117,24 @@ def _features() -> str:
     return cast(Any, config).CPU_FEATURES or binding.get_host_cpu_features().flatten()
 
 
-sixteen = compiled(_wide if WIDE in _features() else _narrow)
+IS_WIDE = WIDE in _features()
+sixteen = compiled(_wide_sixteen if IS_WIDE else _narrow_sixteen)
+twelve = compiled(_wide_twelve if IS_WIDE else _narrow_twelve)
+eight = compiled(_wide_eight if IS_WIDE else _narrow_eight)
 
 
 @compiled
 def products(x, i, pixels, step, chunks, weights, at, out, to):
-    """For `pixels` pixels, a multiple of 4."""
-    whole = pixels // 16 * 16
-    for p in range(0, whole, 16):
+    """For `pixels` pixels, a multiple of 4. Twenty are twelve and eight: four alone would wait for their own sums."""
+    p = 0
+    while pixels - p >= 16 and pixels - p != 20:
         sixteen(x, i + 16 * p, step, chunks, weights, at, out, to + 16 * p)
-    for p in range(whole, pixels, 4):
+        p += 16
+    if pixels - p >= 12:
+        twelve(x, i + 16 * p, step, chunks, weights, at, out, to + 16 * p)
+        p += 12
+    if pixels - p >= 8:
+        eight(x, i + 16 * p, step, chunks, weights, at, out, to + 16 * p)
+        p += 8
+    if pixels - p > 0:
         _4(x, i + 16 * p, step, chunks, weights, at, out, to + 16 * p)

@@ -17,6 +17,7 @@ from gpen2048 import choice, inference, winograd
 from gpen2048.amx_room import TileWalk, tileable
 from gpen2048.amx_weights import pack_convolution, pack_transposed
 from gpen2048.inference import Network
+from gpen2048.lane_products import products
 from gpen2048.lane_room import LaneWalk, grown
 from gpen2048.lane_weights import pack
 from gpen2048.levels import Levels, StripLevels
@@ -167,7 +168,7 @@ inference.levels_for = lambda device, dtype, config: levels
 state, x = cases.random_state(cases.SMALL), cases.images(1, 128)
 wanted = cases.wanted_of(state, cases.SMALL, 1)
 assert (inference.Network.from_state_dict(cases.SMALL, state)(x) - wanted).abs().max() / wanted.std() < 1e-4
-print("agrees by", lane_products.sixteen.py_func.__name__.strip("_"))
+print("agrees by", "wide" if lane_products.IS_WIDE else "narrow", "registers")
 """
 
 
@@ -179,7 +180,18 @@ def test_walks_of_processors_with_fewer_registers(tmp_path: Path) -> None:
     command = [sys.executable, "-c", OLDER, str(Path(__file__).parent)]
     environment = {**os.environ, "PYTHONPATH": paths, **target}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert result.stdout.strip() == "agrees by narrow", result.stderr[-2000:]
+    assert result.stdout.strip() == "agrees by narrow registers", result.stderr[-2000:]
+
+
+@pytest.mark.parametrize("pixels", range(4, 60, 4))
+def test_products_of_any_number_of_pixels(pixels: int) -> None:
+    """Of 32 inputs and 16 outputs; what lies behind the last pixel is left alone."""
+    inputs = np.random.default_rng(pixels).standard_normal((2, pixels, 16), np.float32)
+    weights = np.random.default_rng(0).standard_normal((32, 16), np.float32)
+    out = np.full((pixels + 1, 16), 7, np.float32)
+    products(inputs.ravel(), 0, pixels, pixels * 16, 2, weights.ravel(), 0, out.ravel(), 0)
+    assert np.allclose(out[:-1], inputs.transpose(1, 0, 2).reshape(pixels, 32) @ weights, atol=1e-5)
+    assert (out[-1] == 7).all()
 
 
 @pytest.mark.parametrize("exact", [False, True])
