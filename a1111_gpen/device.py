@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
+from ..shared.gpen2048.devices import has_float16
 from . import host
 
 MANAGERS = ("backend.memory_management", "ldm_patched.modules.model_management")  # Forge's; reForge's and Classic's
 PRECISIONS = {"automatic": None, "fp32": torch.float32, "fp16": torch.float16}
-FAST_HALF = (7, 0)  # compute capability from which half precision is fast
 
 
 def working_device() -> torch.device:
@@ -34,14 +34,11 @@ def working_precision(device: torch.device, wanted: str = "automatic") -> torch.
 
 
 def _half_is_safe(device: torch.device) -> bool:
-    """False under --no-half, and on GTX 16 cards, which return NaN in half precision."""
+    """False under --no-half, and on cards that return NaN in half precision or gain nothing by it."""
     manager = memory_manager()
     if manager is not None:
         return bool(manager.should_use_fp16(device))
-    if device.type != "cuda" or getattr(host.devices, "dtype", None) != torch.float16:
-        return False
-    is_gtx_16 = torch.cuda.get_device_name(device).startswith("NVIDIA GeForce GTX 16")
-    return torch.cuda.get_device_capability(device) >= FAST_HALF and not is_gtx_16
+    return getattr(host.devices, "dtype", None) == torch.float16 and has_float16(device)
 
 
 def memory_manager() -> ModuleType | None:

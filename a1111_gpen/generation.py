@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..shared.gpen2048 import InvalidOptionError
+from ..shared.gpen2048 import InvalidOptionError, RestoreOptions
 from . import host, settings
 from .face_restoration import GpenFaceRestoration
 
 AXIS = settings.infotext_name("strength")
+MODEL = "GPEN model"
 GRIDS = ("xyz_grid.py", "scripts.xyz_grid")  # what the host's grid script calls its module
 
 
@@ -24,6 +25,7 @@ class GpenInfotext(host.scripts.Script):
         return host.scripts.AlwaysVisible
 
     def process(self, p: Any, *args: Any) -> None:
+        _forget(p.extra_generation_params)
         restorer = _chosen_restorer()
         if restorer is None or not getattr(p, "restore_faces", False):
             return
@@ -33,7 +35,13 @@ class GpenInfotext(host.scripts.Script):
             return  # the restorer itself will say so
         path = restorer.choice().known_path()
         if path is not None:  # else it is fetched, or missed, when there is a picture to restore
-            p.extra_generation_params["GPEN model"] = host.short_hash(path) or path.stem
+            p.extra_generation_params[MODEL] = host.short_hash(path) or path.stem
+
+
+def _forget(remembered: dict[str, Any]) -> None:
+    """Takes back what another picture has put there: those of a grid, or of a file of prompts, share their texts."""
+    if AXIS in remembered:
+        remembered.update(dict.fromkeys([*settings.remembered(RestoreOptions()), MODEL]))
 
 
 def _chosen_restorer() -> GpenFaceRestoration | None:

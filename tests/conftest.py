@@ -103,3 +103,36 @@ def peak_bytes_of() -> Callable[[Callable[[], object]], int]:
         return peak
 
     return measure
+
+
+@pytest.fixture(scope="session")
+def spoiled() -> Callable[[Path, Path, int], Path]:
+    """Copies a film with the packet of one picture made useless, as a disk may do it; needs PyAV."""
+
+    def spoil(film: Path, target: Path, number: int) -> Path:
+        import av
+
+        with av.open(str(film)) as source, av.open(str(target), "w") as container:
+            streams = {stream.index: container.add_stream_from_template(stream) for stream in source.streams}
+            seen = 0
+            for packet in source.demux():
+                if packet.dts is None:
+                    continue
+                made: Any = packet
+                if packet.stream.type == "video":
+                    seen += 1
+                    made = _useless(packet) if seen == number + 1 else packet
+                made.stream = streams[packet.stream.index]
+                container.mux(made)
+        return target
+
+    return spoil
+
+
+def _useless(packet: Any) -> Any:
+    import av
+
+    made = av.Packet(b"\xff" * packet.size)
+    made.stream, made.pts, made.dts, made.duration = packet.stream, packet.pts, packet.dts, packet.duration
+    made.time_base, made.is_keyframe = packet.time_base, packet.is_keyframe
+    return made

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .amx_room import tileable
-from .errors import DeviceError
+from .errors import DeviceError, is_out_of_memory
 from .layers import Convolution, StyledConvolution
 from .levels import Below, Levels, Stored, StripLevels
 from .network import NetworkConfig
@@ -48,7 +48,7 @@ def levels_for(device: torch.device, dtype: torch.dtype, config: NetworkConfig) 
         return StripLevels(TorchPasses())
     if dtype in (torch.float32, torch.bfloat16):
         for engine in (_tiles, _lanes) if tileable(config) else (_lanes,):
-            levels = _walked(engine, dtype)
+            levels = _walked_now(engine, dtype)
             if levels is not None:
                 return levels
     return StripLevels(passes_for(device, dtype))
@@ -66,6 +66,15 @@ def _lanes() -> Engine:
     return LaneEngine()
 
 
+def _walked_now(engine: Callable[[], Engine], dtype: torch.dtype) -> Levels | None:
+    try:
+        return _walked(engine, dtype)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return None  # not remembered: there may be memory later
+
+
 @cache
 def _walked(engine: Callable[[], Engine], dtype: torch.dtype) -> Levels | None:
     """Levels walked by what `engine` makes, if that works here and gives PyTorch's results."""
@@ -74,6 +83,8 @@ def _walked(engine: Callable[[], Engine], dtype: torch.dtype) -> Levels | None:
         prove_levels(levels, dtype)
         return levels
     except Exception as error:  # whatever a compiler raises, PyTorch can do the work
+        if is_out_of_memory(error):
+            raise
         name = engine.__name__.strip("_")
         logger.info("GPEN walks over no levels by %s (%s): %s: %s", name, dtype, type(error).__name__, error)
         return None

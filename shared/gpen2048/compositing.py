@@ -91,7 +91,7 @@ class Canvas:
         self._change = zeros((3, *summed), device)
         self._weight = zeros(summed, device)
         self._mask = zeros((background.shape[1], background.shape[2]), device)
-        self._result = background if owned else None
+        self._result = background if owned and 0 not in background.stride() else None
 
     def lay(self, crop: Tensor, to_crop: Matrix, mask: Tensor, region: Region, strength: float) -> None:
         """Adds `crop` (3, S, S) in [0, 1], seen through `mask` (h, w) of `region`, blended with `strength`."""
@@ -115,7 +115,7 @@ class Canvas:
             picture.copy_(blended)
             return
         shown.copy_(mask)
-        blended = torch.addcmul(picture, restored - picture, mask, value=strength).clamp_(0, 1)
+        blended = (restored - picture).mul_(mask).mul_(strength).add_(picture).clamp_(0, 1)
         picture.copy_(torch.where(mask > 0, blended, picture))
 
     def _add(
@@ -130,7 +130,7 @@ class Canvas:
             return
         u, v = _crop_position(to_crop, crop_size, region, mask.device)
         nearness = u.mul_(math.pi).sin_().mul_(v.mul_(math.pi).sin_()).clamp_(min=1e-3).square_().square_().mul_(mask)
-        change.addcmul_(restored - background, nearness, value=strength)
+        change.add_((restored - background).mul_(nearness), alpha=strength)  # MPS lost addcmul_ on views before 2.4
         weight.add_(nearness)
         torch.maximum(shown, mask, out=shown)
 
@@ -157,5 +157,5 @@ class Canvas:
             picture.copy_(blended)
             return
         share = shown / weight.clamp(min=torch.finfo(torch.float32).tiny)
-        blended = torch.addcmul(picture, change, share).clamp_(0, 1)
+        blended = (change * share).add_(picture).clamp_(0, 1)
         picture.copy_(torch.where(shown > 0, blended, picture))

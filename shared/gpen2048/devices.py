@@ -8,7 +8,8 @@ from .errors import InvalidOptionError
 
 FAST_HALF = (7, 0)  # compute capability from which NVIDIA's cards are faster in float16
 BFLOAT16 = (8, 0)  # from which cuDNN convolves bfloat16
-NAMES_WITHOUT_HALF = "NVIDIA GeForce GTX 16"  # which give NaN in float16
+# Which give NaN in float16 (ComfyUI, model_management.py): GTX 16, and their kin for laptops, offices and mines.
+NAMES_WITHOUT_HALF = ("GTX 16", "T500", "T550", "T600", "T1000", "T1200", "T2000", "MX450", "MX550", "CMP 30HX")
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -44,7 +45,7 @@ def has_float16(device: torch.device) -> bool:
     if device.type != "cuda" or torch.version.hip is not None:
         return device.type == "cuda"
     name, capability = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
-    return capability >= FAST_HALF and not name.startswith(NAMES_WITHOUT_HALF)
+    return capability >= FAST_HALF and not any(part in name for part in NAMES_WITHOUT_HALF)
 
 
 def has_bfloat16(device: torch.device) -> bool:

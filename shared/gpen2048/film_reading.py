@@ -45,6 +45,7 @@ class Film:
     device: torch.device
     is_interlaced: bool = False
     problems: list[str] = field(default_factory=list[str])
+    is_mixed: bool = False  # pictures of another size have been met
 
     def frames(self, first: int | None = None, last: int | None = None) -> Iterator[FilmFrame]:
         """Its frames in the order they are shown; only those with `first` <= pts < `last` where these are given.
@@ -52,17 +53,20 @@ class Film:
         Times grow strictly. What cannot be decoded, and what has another size than the first, is left out and named in
         `problems`. Raises UnsupportedFilmError when nothing can be decoded.
         """
-        time, bad, end = None, 0, None
+        time, lost, bad, end = None, 0, 0, None
         for frame in self._decode_from(first):
             if frame is None:
-                bad += 1
+                lost += 1
+                missed = lost * self._step + (-1 if time is None else time)
+                bad += (first is None or missed >= first) and (last is None or missed < last)
                 continue
-            bad += bool(frame.is_corrupt)
-            time = self._time_of(frame, time)
+            time, lost = self._time_of(frame, time), 0
             if last is not None and time >= last:
+                self._name_damaged(bad)
                 break
             if first is not None and time < first:
                 continue
+            bad += bool(frame.is_corrupt)
             shown = FilmFrame(decoded(frame, self.coding, self.device), time, int(getattr(frame, "duration", 0) or 0))
             if self._fits(shown):
                 ends = time + (shown.duration or self._step)
@@ -143,17 +147,21 @@ class Film:
     def _fits(self, frame: FilmFrame) -> bool:
         """Whether it has the size of the film, else it is named."""
         height, width = frame.pixels.shape[1:]
+        self.is_mixed |= (height, width) != self.size
         problem = f"pictures of {width} x {height} px are left out, as the first has {self.size[1]} x {self.size[0]}"
         if (height, width) != self.size and problem not in self.problems:
             self.problems.append(problem)
         return (height, width) == self.size
 
+    def _name_damaged(self, frames: int) -> None:
+        if frames:
+            self.problems.append(f"{frames} frames are damaged")
+
     def _check_end(self, time: int | None, end: int | None, bad: int) -> None:
         """`time` of the last frame that was decoded, and the `end` of the last that was shown."""
         if time is None:
             raise UnsupportedFilmError(NOTHING.format(self.path))
-        if bad:
-            self.problems.append(f"{bad} frames are damaged")
+        self._name_damaged(bad)
         seconds = self.seconds if end is None else float((end - (self.stream.start_time or 0)) * self.time_base)
         if seconds < self.seconds - MISSING:
             self.problems.append(f"the video ends at {seconds:.1f} s of {self.seconds:.1f} s")

@@ -9,6 +9,8 @@ from typing import Any
 from .film_frames import fraction, location, pyav
 from .film_reading import Film
 
+JOINED = 0.25  # seconds: times that fall back by more are those of another film
+
 
 class Sound:
     """The audio streams of `film`, read anew from its file; those of codecs that PyAV does not know are left out.
@@ -25,7 +27,7 @@ class Sound:
             film.problems.append("sound of a codec that PyAV does not know was left out")
         self._container: Any = None
         self._targets: dict[int, Any] = {}
-        self._clocks = {stream.index: _Clock() for stream in self._streams}
+        self._clocks: dict[int, Clock] = {}
         self._packets = self._read()
         self._next: tuple[float, Any] | None = None
 
@@ -33,6 +35,8 @@ class Sound:
         """Adds the streams to PyAV's output `container`."""
         self._container = container
         self._targets = {stream.index: _add_like(container, stream) for stream in self._streams}
+        step = 0 if container.format.name == "matroska" else 1
+        self._clocks = {stream.index: Clock(step) for stream in self._streams}
         self._next = next(self._packets, None)
 
     def copy_until(self, seconds: float) -> None:
@@ -60,27 +64,34 @@ class Sound:
         begin = round(self._film.begin / time_base)
         index = packet.stream.index
         packet.stream = self._targets[index]
-        shift = self._clocks[index].shift(packet.dts - begin, int(packet.duration or 0)) - begin
-        packet.pts = (packet.dts if packet.pts is None else packet.pts) + shift
-        packet.dts += shift
+        lag = 0 if packet.pts is None else packet.pts - packet.dts
+        second = round(1 / time_base)
+        packet.dts = self._clocks[index].time(packet.dts - begin, int(packet.duration or 0), second)
+        packet.pts = packet.dts + lag
         return float(packet.dts * time_base), packet
 
 
 @dataclass
-class _Clock:
-    """Makes the times of a stream grow, which begin anew where another film has been joined to it."""
+class Clock:
+    """Makes the times of a stream grow by `step` at least, as its container wants it: Matroska takes equal ones.
 
+    They begin anew where another film has been joined to it. A packet that is only a little early, or has the time of
+    the one before, as there are in Matroska's milliseconds, does not delay those that follow.
+    """
+
+    step: int
     before: int | None = None  # when the last packet began
     ends: int = 0
     shifted: int = 0
 
-    def shift(self, dts: int, duration: int) -> int:
-        """What is to be added to the times of a packet."""
-        if self.before is not None and dts + self.shifted <= self.before:
-            self.shifted = max(self.ends, self.before + 1) - dts
-        self.before = dts + self.shifted
-        self.ends = self.before + duration
-        return self.shifted
+    def time(self, dts: int, duration: int, second: int) -> int:
+        """When a packet begins that lasts `duration`, in units of which a `second` has so many."""
+        if self.before is not None and dts + self.shifted < self.before - JOINED * second:
+            self.shifted = self.ends - dts
+        least = dts + self.shifted if self.before is None else self.before + self.step
+        self.before = max(dts + self.shifted, least)
+        self.ends = max(self.ends, self.before + duration)
+        return self.before
 
 
 def _add_like(container: Any, stream: Any) -> Any:

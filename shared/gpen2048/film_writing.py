@@ -36,7 +36,7 @@ class FilmWriter:
 
     def __init__(self, path: str | PathLike[str], film: Film, *, codec: str = "h264", quality: int = QUALITY):
         self.path, self.film, self.codec, self.quality = Path(path), film, codec, quality
-        _check(self.path, codec, quality)
+        check_coding(self.path, codec, quality)
         self._unfinished = self.path.with_name(f".{secrets.token_hex(8)}.part")
         self._container: Any = None
         self._video: Any = None
@@ -142,10 +142,13 @@ class FilmWriter:
             raise UnsupportedFilmError(f"{self.path}: cannot be written ({what}: {error}){hint}") from error
 
 
-def _check(path: Path, codec: str, quality: int) -> None:
+def check_coding(path: Path, codec: str, quality: int) -> None:
+    """Raises UnsupportedFilmError or InvalidOptionError unless FilmWriter takes the arguments."""
     if path.suffix.lower() not in CONTAINERS:
         raise UnsupportedFilmError(f"{path}: wanted a name ending in {', '.join(CONTAINERS)}")
     if codec not in CODECS:
         raise InvalidOptionError(f"codec is {codec!r}; wanted one of {', '.join(CODECS)}")
     if not 0 <= quality <= WORST:
         raise InvalidOptionError(f"quality of a film is {quality}; wanted 0 (without loss) to {WORST}")
+    if codec == "ffv1" and CONTAINERS[path.suffix.lower()] != "matroska":
+        raise UnsupportedFilmError(f"{path}: ffv1 wants a name ending in .mkv")

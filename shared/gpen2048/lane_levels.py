@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import lane_kernels
+from . import lane_kernels, lane_products
 from .lane_room import STRIDED_TILES, TILES_AT_ONCE, LaneWalk, group_size, raised_size
 from .lane_weights import pack
 from .network import NetworkConfig
@@ -16,11 +17,19 @@ from .walks import Walk
 from .winograd import TILE, plain, strided, transposed
 from .workspace import Workspace
 
+X86, AVX2 = ("x86_64", "AMD64", "i386"), "+avx2"
+
 
 class LaneEngine:
-    """See `walking.Engine`. Raises ImportError, or numba's own errors, where numba does not work."""
+    """See `walking.Engine`. Raises ImportError, or numba's own errors, where numba does not work.
+
+    And OSError where there are too few registers for what is summed in them: x86 without AVX2, or where numba takes a
+    processor to be without.
+    """
 
     def __init__(self) -> None:
+        if platform.machine() in X86 and AVX2 not in lane_products.features():
+            raise OSError("this processor has no AVX2")
         self.shrink: Any = lane_kernels.shrink
         self.grow: Any = lane_kernels.grow
         self.together = TILE

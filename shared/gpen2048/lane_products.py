@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import config
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 from .compiling import compiled
@@ -112,12 +113,13 @@ def _narrow_eight(x, i, step, chunks, weights, at, out, to):
     _4(x, i + 4 * COUNT, step, chunks, weights, at, out, to + 4 * COUNT)
 
 
-def _features() -> str:
-    """What numba compiles for."""
-    return cast(Any, config).CPU_FEATURES or binding.get_host_cpu_features().flatten()
+def features() -> str:
+    """What numba compiles for, as LLVM names it."""
+    chosen = cast(Any, config).CPU_FEATURES
+    return get_host_cpu_features() if chosen is None else chosen
 
 
-IS_WIDE = WIDE in _features()
+IS_WIDE = WIDE in features()
 sixteen = compiled(_wide_sixteen if IS_WIDE else _narrow_sixteen)
 twelve = compiled(_wide_twelve if IS_WIDE else _narrow_twelve)
 eight = compiled(_wide_eight if IS_WIDE else _narrow_eight)

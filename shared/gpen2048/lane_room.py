@@ -16,7 +16,7 @@ from .winograd import KINDS, TILE
 
 FLOAT = 4  # bytes
 ROWS_OF_A_THREAD = 16  # at least: some rows above and below a thread's own are computed by two
-LARGEST_FRUGAL = 64  # px; up to it, weights at all points take 75 MB a level
+LARGEST_FRUGAL = 64  # px; up to it, weights at all points take 75 MB a convolution
 TILES_AT_ONCE = 64  # their values stay in the cache, and weights are read once for all of them
 STRIDED_TILES = 56  # the same of a convolution of stride 2
 RAISED_AT_ONCE = 384  # as ROWS_AT_ONCE, in rows of tiles

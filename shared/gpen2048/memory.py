@@ -40,7 +40,6 @@ class _Walk:
         self._schedule = schedule
         self._planned = device.type == "cpu"  # whole levels and strips lie in one `Block`
         self._plain = plain
-        self._copies_colours = plain or device.type != "cpu"  # PyTorch convolves the first layer before it activates it
         self._lowers, self._copies = lowers_convolutions(device), copies_convolutions(device)
 
     def encoder(self) -> Iterator[int]:
@@ -48,7 +47,7 @@ class _Walk:
         if self._schedule.keep_first:
             images, rows = self._schedule.strip(config.size)
             first = (images, config.channels(config.size), rows, config.size)
-            made = (first,) if self._copies_colours else ()
+            made = (first,) if self._plain else ()  # PyTorch convolves the first layer before it activates it
             yield self._features(config.size) + size_of(*made, (images, RGB, rows, config.size))
         for resolution in reversed(config.resolutions[:-1]):
             images, rows = self._schedule.strip(resolution)
@@ -102,7 +101,7 @@ class _Walk:
     def _recomputed(self, resolution: int, rows: int, images: int) -> int:
         if resolution < self._schedule.config.size or self._schedule.keep_first:
             return 0
-        channels = self._schedule.config.channels(resolution) * (2 if self._copies_colours else 1) + RGB
+        channels = self._schedule.config.channels(resolution) * (2 if self._plain else 1) + RGB
         return self._schedule.size_of((images, channels, rows, resolution))
 
     def _images_below(self, resolution: int) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -121,5 +121,15 @@ def in_rows(count: int, kernel: Callable[..., None], *arguments: object) -> None
         return
     pool = thread_pool(threads)
     parts = [(count * number // chunks, count * (number + 1) // chunks) for number in range(chunks)]
-    for done in [pool.submit(kernel, *arguments, a, b) for a, b in parts]:
-        done.result()
+    finish([pool.submit(kernel, *arguments, a, b) for a, b in parts])
+
+
+def finish(tasks: Sequence[Future[None]]) -> None:
+    """Waits for all tasks, also when one fails or the user stops: no memory is given back that one still writes to."""
+    try:
+        for task in tasks:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        wait(tasks)

@@ -12,6 +12,7 @@ from .errors import InvalidOptionError
 
 Scale = Literal[1, 2, 4, "auto"]
 Select = str | tuple[int, ...]
+Order = Literal["found", "left-right", "size", "score"]
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class RestoreOptions:
         step=5,
         advanced=True,
     )
-    order: Literal["found", "left-right", "size", "score"] = _option(
+    order: Order = _option(
         "found",
         "How faces are numbered: as found, from left to right, largest first, or surest first.",
         choices=("found", "left-right", "size", "score"),

@@ -148,8 +148,9 @@ def _planned(
     def plan() -> _Plan:
         nonlocal scale, done
         if scale is None:
+            numbered = replace(options, order=tracker.order)
             scale = max(
-                restorer.output_scale(_unpacked(image), tracker.sure(faces), options, tracker.region)
+                restorer.output_scale(_unpacked(image), tracker.sure(faces), numbered, tracker.region)
                 for image, faces in waiting
             )
         image, _ = waiting.popleft()

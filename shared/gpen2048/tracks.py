@@ -16,7 +16,7 @@ from torch import Tensor
 from . import cuts, smoothing, tracking
 from .faces import Face
 from .judging import choose
-from .options import RestoreOptions
+from .options import Order, RestoreOptions
 from .selection import Choice, ordered
 from .tracking import Sighting, link
 
@@ -55,6 +55,11 @@ class Tracker:
         self._link_until(self._taken - cuts.FRAMES_AFTER)
         self._forget_before(self._taken - 1 - FRAMES_BEFORE - FRAMES_AFTER)
 
+    @property
+    def order(self) -> Order:
+        """How faces are numbered: how sure the detector is of each changes from frame to frame."""
+        return "left-right" if self.options.order == "found" else self.options.order
+
     def sure(self, faces: Sequence[Face]) -> list[Face]:
         """Those of `faces` that the detector was sure of, or all if they are `given`."""
         return [face for face in faces if self._is_sure(face)]
@@ -64,8 +69,7 @@ class Tracker:
 
     def _judged(self, image: Tensor, faces: Sequence[Face]) -> list[Sighting]:
         """What the options give each of `faces`, numbered as in a single picture, or from left to right."""
-        order = "left-right" if self.options.order == "found" else self.options.order
-        faces = [faces[n] for n in ordered(faces, order)]
+        faces = [faces[n] for n in ordered(faces, self.order)]
         choices = iter(choose(image, self.sure(faces), self.options, self.region))
         return [Sighting(self._taken, face, next(choices) if self._is_sure(face) else None) for face in faces]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from .layers import Convolution
 from .levels import Below, Feature, Levels, Stored
 from .network import NetworkConfig
-from .numba_passes import FIR_SCALE, flat, thread_pool
+from .numba_passes import FIR_SCALE, finish, flat, thread_pool
 from .passes import Passes
 from .styles import DecoderLevel
 from .walks import RECOMPUTED_ROWS, Walk
@@ -144,8 +144,7 @@ class WalkLevels:
         if len(tasks) == 1:
             kernel(*tasks[0])
             return
-        for done in [thread_pool(len(rooms)).submit(kernel, *task) for task in tasks]:
-            done.result()
+        finish([thread_pool(len(rooms)).submit(kernel, *task) for task in tasks])
 
 
 def _memories(workspace: Workspace) -> list[Tensor]:

@@ -121,6 +121,26 @@ def test_pieces_are_the_frames_of_one_pass(film: Path, tmp_path: Path, restorer:
     assert records[-1].restored == sum(record.restored for record in records[:-1]) > 0.9 * FRAMES
 
 
+def test_a_film_with_a_damaged_place_is_not_called_whole(
+    film: Path, tmp_path: Path, restorer: FaceRestorer, spoiled: Any
+) -> None:
+    """Neither where the pictures are, in whatever piece, nor where its sound is."""
+    damaged = tmp_path / "in" / "a" / "pan.mkv"
+    damaged.parent.mkdir(parents=True)
+    spoiled(film, damaged, 12)
+    record = list(batch(damaged, tmp_path / "out", restorer, RestoreOptions()))[-1]
+    assert (record.output, record.error, record.note) == ("a/pan.mkv", "", "8 frames are damaged")
+    assert record.frames == FRAMES - 8
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gpen2048.film_sound.Sound._readdressed", _fail_to_read)
+        record = list(batch(film, tmp_path / "other", restorer, RestoreOptions()))[-1]
+    assert record.output == "a/pan.mkv" and record.note.startswith("the sound is damaged")
+
+
+def _fail_to_read(*_: object) -> None:
+    raise av.error.InvalidDataError(1, "Invalid data")
+
+
 def test_a_run_that_was_cut_short_goes_on_with_the_pieces_that_are_left(
     film: Path, tmp_path: Path, restorer: FaceRestorer
 ) -> None:

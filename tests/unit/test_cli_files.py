@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -62,6 +63,15 @@ def test_a_report_does_not_replace_the_landmarks_unless_told(run: Run, photo: Pa
     assert code == 1 and "faces.json is an input" in errors and Path("faces.json").read_bytes() == before
     assert run("restore", photo, "-o", "o.png", "--report", "faces.json", "--overwrite")[0] == 0
     assert "pictures" in json.loads(Path("faces.json").read_text())
+
+
+@pytest.mark.parametrize("command", ["restore", "compare-sheet"])
+def test_a_result_does_not_replace_what_a_flag_names(run: Run, photo: Path, command: str) -> None:
+    mask = shutil.copy(photo, "mask.png")
+    flags = ("--region", mask, "-o", mask) if command == "restore" else ("--upscaler", mask, "-o", mask)
+    before = Path(mask).read_bytes()
+    code, _, errors = run(command, photo, *flags)
+    assert code == 1 and "mask.png is an input; wanted another output" in errors and Path(mask).read_bytes() == before
 
 
 def test_a_sheet_does_not_replace_its_photo(run: Run, photo: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from gpen2048.cli import main
 from gpen2048.faces import Face
 from gpen2048.films import open_film
 from gpen2048.images import Picture, read_image, write_image
+from gpen2048.sequence import restore_sequence
 from torch import Tensor
 
 FRAMES = 18
@@ -150,6 +153,29 @@ def test_what_was_written_before_the_disk_was_full_is_reported(
     assert main([str(argument) for argument in arguments]) == 1
     printed = capsys.readouterr()
     assert "2 frames, 2 faces restored" in printed.out and printed.err.count("No space left on device") == 1
+
+
+@pytest.mark.usefixtures("detector")
+def test_pictures_that_have_been_replaced_are_not_restored_once_more(
+    capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: Path, frames: list[Tensor], network: Path
+) -> None:
+    """Out of memory a command begins anew, but not with what it has made itself."""
+    for number in range(4):
+        write_image(tmp_path / f"{number}.png", Picture(frames[number]))
+    begun: list[int] = []
+
+    def full(images: Iterable[Tensor], *rest: Any, **how: Any) -> Iterator[Any]:
+        begun.append(1)
+        yield from islice(restore_sequence(images, *rest, **how), 2)
+        raise MemoryError
+
+    monkeypatch.setattr("gpen2048.cli.frame_files.restore_sequence", full)
+    arguments = ["restore", tmp_path, "-o", tmp_path, "--sequence", "--overwrite", "--network", network]
+    assert main([str(argument) for argument in arguments]) == 1
+    printed = capsys.readouterr()
+    assert "too little memory after 2 pictures, which have been replaced" in printed.err and len(begun) == 1
+    kept = [torch.equal(read_image(tmp_path / f"{n}.png").pixels, frames[n]) for n in range(4)]
+    assert kept == [False, False, True, True]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from gpen2048.errors import InvalidOptionError, UnsupportedFilmError
+from gpen2048.film_sound import Clock
 from gpen2048.film_writing import FilmWriter
 from gpen2048.films import open_film
 from torch import Tensor
@@ -293,6 +294,7 @@ def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
         ("out.gif", {}, UnsupportedFilmError, r"wanted a name ending in \.mp4"),
         ("out.mp4", {"codec": "divx"}, InvalidOptionError, "codec is 'divx'; wanted one of h264, h265, ffv1"),
         ("out.mp4", {"quality": 99}, InvalidOptionError, "quality of a film is 99"),
+        ("out.mp4", {"codec": "ffv1"}, UnsupportedFilmError, r"ffv1 wants a name ending in \.mkv"),
         ("no/folder/out.mp4", {}, OSError, r"out\.mp4"),
     ],
 )
@@ -340,6 +342,30 @@ def test_joined_films_are_restored_to_the_end(tmp_path: Path, pictures: list[Ten
         sounds = sound_packets(tmp_path / name)
         assert [data for _, data in sounds] == [data[7:] for _, data in sound_packets(part)] * 2  # without ADTS headers
         assert min(np.diff([time for time, _ in sounds])) > 0.02 and abs(sounds[-1][0] - times[-1]) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("step", "times", "wanted"),
+    [
+        (0, [0, 1, 2, 2, 3, 4], [0, 1, 2, 2, 3, 4]),  # of TrueHD in Matroska's milliseconds
+        (1, [0, 20, 40, 40, 60, 30, 80], [0, 20, 40, 41, 60, 61, 80]),  # MP4 takes no equal ones
+        (1, [0, 20, 1400, 0, 20], [0, 20, 1400, 1420, 1440]),  # another film was joined to it
+    ],
+)
+def test_times_that_stumble_delay_no_sound(step: int, times: list[int], wanted: list[int]) -> None:
+    clock = Clock(step)
+    assert [clock.time(time, 20, 1000) for time in times] == wanted
+
+
+def test_what_is_damaged_is_told_of_a_part_too(tmp_path: Path, pictures: list[Tensor], spoiled: Any) -> None:
+    """But not what comes before it or after it, though that is decoded as well."""
+    whole = make_film(tmp_path / "whole.mkv", pictures, sound="", codec="ffv1")
+    with open_film(spoiled(whole, tmp_path / "in.mkv", 12)) as film:  # no frame is sound up to the next keyframe
+        times = [time for time, _ in film.times()]
+        for first, last, damaged in ((10, 20, 8), (10, 15, 3), (10, 12, 0), (15, 20, 5), (20, 25, 0)):
+            film.problems.clear()
+            list(film.frames(times[first], times[last]))
+            assert film.problems == [f"{damaged} frames are damaged"][: damaged > 0]
 
 
 def test_joined_films_have_no_times_to_be_cut_at(tmp_path: Path, pictures: list[Tensor]) -> None:

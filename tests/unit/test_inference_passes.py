@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event, Timer
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from gpen2048 import choice, fir
 from gpen2048.convolution import convolve
 from gpen2048.errors import DeviceError
 from gpen2048.network import Blur, Upsample
-from gpen2048.numba_passes import NumbaPasses
+from gpen2048.numba_passes import NumbaPasses, finish
 from gpen2048.passes import Passes, TorchPasses, enlarge
 from torch import Tensor
 
@@ -48,11 +50,18 @@ def test_the_filter_is_three_means(rows: int, columns: int) -> None:
 
 
 def test_a_gpu_takes_the_faster_filter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fir.torch, "ones", lambda shape, **_: torch.zeros(shape))
+    waves = fir._waves(torch.device("cpu"), torch.float32)
+    monkeypatch.setattr(fir, "_waves", lambda device, dtype: waves)
     for faster in (fir.by_means, fir.by_convolution):
         monkeypatch.setattr(fir, "_seconds", lambda way, x, faster=faster: 1 if way is faster else 2)
         fir._fastest.cache_clear()
         assert fir._fastest(torch.device("cuda"), torch.float16) is faster
+    monkeypatch.setattr(
+        fir, "by_means", lambda x, rows, columns: torch.zeros_like(fir.by_convolution(x, rows, columns))
+    )
+    monkeypatch.setattr(fir, "_seconds", lambda way, x: 1 if way is fir.by_means else 2)
+    fir._fastest.cache_clear()
+    assert fir._fastest(torch.device("cuda"), torch.float16) is fir.by_convolution  # the other is faster, and wrong
     fir._fastest.cache_clear()
     assert fir._fastest(torch.device("cpu"), torch.float32) is fir.by_convolution
 
@@ -219,3 +228,22 @@ def test_too_little_memory_for_the_trial_is_not_remembered(monkeypatch: pytest.M
     seen = [type(choice.passes_for(torch.device("cpu"), torch.float32)) for _ in range(3)]
     choice._compiled.cache_clear()
     assert seen == [TorchPasses, NumbaPasses, NumbaPasses] and len(attempts) == 2
+
+
+def test_when_one_part_fails_the_others_are_waited_for() -> None:
+    """They write to memory that is given back afterwards."""
+    pool, begun, may_end, done = ThreadPoolExecutor(2), Event(), Event(), list[int]()
+
+    def slow() -> None:
+        begun.set()
+        may_end.wait(5)
+        done.append(1)
+
+    def failing() -> None:
+        begun.wait(5)
+        Timer(0.2, may_end.set).start()
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        finish([pool.submit(failing), pool.submit(slow)])
+    assert done == [1]

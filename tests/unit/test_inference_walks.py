@@ -183,6 +183,13 @@ def test_walks_of_processors_with_fewer_registers(tmp_path: Path) -> None:
     assert result.stdout.strip() == "agrees by narrow registers", result.stderr[-2000:]
 
 
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="another processor's registers")
+def test_processors_with_too_few_registers_are_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpen2048.lane_products.features", lambda: "+sse4.2,-avx,-avx2")
+    with pytest.raises(OSError, match="no AVX2"):
+        choice._lanes()
+
+
 @pytest.mark.parametrize("pixels", range(4, 60, 4))
 def test_products_of_any_number_of_pixels(pixels: int) -> None:
     """Of 32 inputs and 16 outputs; what lies behind the last pixel is left alone."""

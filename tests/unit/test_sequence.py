@@ -287,6 +287,17 @@ def test_only_faces_that_may_be_restored_count_for_the_scale(portrait: Tensor, p
     assert scale(0.5, faces=[[replace(small, score=0.5)]] * 2) > 1  # those that are given are sure
 
 
+def test_the_scale_is_that_of_the_face_that_is_meant(portrait: Tensor, portrait_face: Face) -> None:
+    """In a film face 0 is the leftmost, however sure the detector is of others."""
+    small = Face(portrait_face.box / 2, portrait_face.landmarks / 2, score=0.9)
+    tiny = Face(portrait_face.box / 8 + 400, portrait_face.landmarks / 8 + 400, score=0.99)
+    options = RestoreOptions(scale="auto", select=(0,), min_face=0)
+    finding = FaceRestorer(Contrast(), lambda image, threshold: [tiny, small])  # pyright: ignore[reportArgumentType]
+    wanted = finding.output_scale(portrait, [small], options)
+    assert 1 < wanted < finding.output_scale(portrait, [tiny], options)
+    assert next(restore_sequence([portrait] * 2, finding, options)).scale == wanted
+
+
 def test_progress_counts_frames_and_may_stop_everything(
     fast: FaceRestorer, portrait: Tensor, portrait_face: Face
 ) -> None:

@@ -46,8 +46,10 @@ def with_context(film: Film, span: Span) -> tuple[Iterator[FilmFrame], tuple[int
 
     Those are counted as they are decoded: a damaged film may have fewer than it tells.
     """
+    known = len(film.problems)
     before = [] if span.first is None else list(film.frames(span.begin, span.first))
     after = [] if span.last is None else list(film.frames(span.last, span.end))
+    del film.problems[known:]  # of other pieces, which tell of them
     return _chain(before, film, span, after), (len(before), len(after))
 
 

@@ -97,18 +97,19 @@ class _Film:
         """Puts all pieces together with the sound, which is the film; then they are not needed any more."""
         records = [self._manifest.get(name) for name in self._pieces]
         done = [record for record in records if record is not None]
+        notes = {piece.note for piece in done if piece.note}
         record = replace(
             self._record,
             faces=sum(piece.faces for piece in done),
             restored=sum(piece.restored for piece in done),
             frames=sum(piece.frames for piece in done),
             seconds=round(sum(piece.seconds for piece in done), 3),
-            note="; ".join(sorted({piece.note for piece in done if piece.note})),
             remark="; ".join(sorted({piece.remark for piece in done if piece.remark})),
         )
         try:
-            part = self._write()
-            record = replace(record, part=part.name, output_size=part.stat().st_size)
+            part, problems = self._write()
+            notes |= {problem for problem in problems if problem not in "; ".join(notes)}
+            record = replace(record, part=part.name, output_size=part.stat().st_size, note="; ".join(sorted(notes)))
         except (GpenError, OSError) as error:
             if isinstance(error, OSError) and error.errno in FATAL:
                 raise
@@ -118,8 +119,8 @@ class _Film:
             shutil.rmtree(self._folder, ignore_errors=True)
         return record
 
-    def _write(self) -> Path:
-        """The film, whole and on the disk, under a name that is not its own yet."""
+    def _write(self) -> tuple[Path, list[str]]:
+        """The film, whole and on the disk, under a name that is not its own yet; and what is wrong with its sound."""
         target = self._manifest.target(self._item.output)
         pieces = read_pieces(self._manifest.target(name) for name in self._pieces)
         whole = self._folder / f"joined{target.suffix}"
@@ -131,4 +132,4 @@ class _Film:
             writer.join(pieces)
         with whole.open("rb+") as file:
             os.fsync(file.fileno())
-        return whole.replace(target.with_name(f".{secrets.token_hex(8)}.part"))
+        return whole.replace(target.with_name(f".{secrets.token_hex(8)}.part")), film.problems

@@ -66,7 +66,7 @@ def restore_piece(
                 faces += len(result.faces)
                 restored += sum(face.restored for face in result.faces)
         note = "; ".join(film.problems)
-        if writer.encoded is None and not note:
+        if writer.encoded is None and not film.is_mixed:
             raise UnsupportedFilmError(f"{piece.path}: no frame of it can be decoded from {piece.span.first} on")
         encoded = writer.encoded or NOTHING
         return Restored(encoded.to_bytes(), faces, restored, frames=frames, note=note)

@@ -27,6 +27,7 @@ from .equipment import Equipment
 from .flags import add_option_flags, read_option_flags
 from .landmarks import read_landmarks
 from .loading import add_equipment_flags, find_weights, load_equipment, read_region
+from .sources import refuse_inputs
 
 
 def add_to(commands: Any) -> None:
@@ -82,6 +83,8 @@ def run_batch(arguments: argparse.Namespace) -> int:
     options = read_option_flags(arguments)
     check_batch_flags(arguments)
     items = find_items(arguments.sources, arguments.destination)
+    read = [Path(name) for name in (arguments.region, arguments.landmarks) if name]
+    refuse_inputs((arguments.destination / item.output for item in items if read), read)
     files = find_weights(arguments, options)
     region = read_region(arguments)
     facts = _facts(arguments, options, files)

@@ -19,6 +19,7 @@ from .equipment import Equipment
 from .flags import add_option_flags, option_reader, read_option_flags, shown_options
 from .landmarks import read_landmarks
 from .loading import add_equipment_flags, load_equipment
+from .outputs import named_inputs
 from .sources import refuse_inputs
 
 SHOWN = (
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the sheet; 0 when done."""
     options = read_option_flags(arguments)
     output_format(arguments.output.suffix)
-    refuse_inputs([arguments.output], [arguments.input])
+    refuse_inputs([arguments.output], [arguments.input, *named_inputs(arguments)])
     rows = [read_row(text) for text in arguments.vary or SHOWN]
     parses = any(row.name == "mask" and set(row.values) != {"box"} for row in rows)
     equipment = load_equipment(arguments, replace(options, mask="face") if parses else options)

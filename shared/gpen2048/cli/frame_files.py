@@ -19,7 +19,7 @@ from ..sequence import restore_sequence
 from ..task import Progress
 from .equipment import Equipment
 from .reporting import told
-from .sources import Job
+from .sources import Job, identities
 
 
 def restore_frame_files(
@@ -33,21 +33,29 @@ def restore_frame_files(
     """Restores the pictures of `jobs`, in the order of the numbers in their names, each as soon as it can be.
 
     Those that cannot be read, or differ in size from the first, are left out and named in the report's `problems`.
+    Nor does it raise when memory runs out after pictures have been replaced: they are not to be restored once more.
     """
     jobs = sorted(jobs, key=_by_number)
     report = FilmReport()
     waiting: deque[tuple[Job, Picture]] = deque()
     frames = _read(jobs, waiting, equipment.device, report.problems)
     what: dict[str, Any] = {"background": equipment.upscaler, "region": region, "on_progress": on_progress}
-    for result in restore_sequence(frames, equipment.restorer, options, total=len(jobs), **what):
-        job, picture = waiting.popleft()
-        try:
-            job.target.parent.mkdir(parents=True, exist_ok=True)
-            write_image(job.target, picture.with_pixels(result.image), quality=quality)
-        except (UnsupportedImageError, OSError) as error:  # what one of them does not let be written, none will
-            report.problems.append(told(error))
-            break
-        report.count(result)
+    sources = identities(job.source for job in jobs)
+    replaced = False
+    try:
+        for result in restore_sequence(frames, equipment.restorer, options, total=len(jobs), **what):
+            job, picture = waiting.popleft()
+            replaced = replaced or bool(identities([job.target]) & sources)
+            try:
+                write_image(job.target, picture.with_pixels(result.image), quality=quality)
+            except (UnsupportedImageError, OSError) as error:  # what one of them does not let be written, none will
+                report.problems.append(told(error))
+                break
+            report.count(result)
+    except Exception as error:
+        if not (replaced and is_out_of_memory(error)):
+            raise
+        report.problems.append(f"too little memory after {report.frames} pictures, which have been replaced")
     return report
 
 

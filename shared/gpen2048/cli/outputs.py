@@ -15,7 +15,7 @@ READ = ("landmarks", "region", "network", "detector", "parser", "upscaler")  # f
 
 
 def check_outputs(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
-    """Finds out before any work whether the files of --compare, --save-mask and --report can be written.
+    """Finds out before any work whether the results, --compare, --save-mask and --report can be written.
 
     Makes their folders. Raises InvalidOptionError for several pictures and one sheet or mask, and for a quality that
     is none; UnsupportedImageError for a name that ends as no picture, and for a file that is read or written already.
@@ -29,8 +29,15 @@ def check_outputs(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
         output_format(path.suffix)
     beside = [*pictures, arguments.report] if arguments.report else pictures
     refuse_twice([*(job.target for job in jobs), *beside])
+    targets = [job.target for job in jobs]
     if not arguments.overwrite:
-        named = [Path(name) for flag in READ if (name := getattr(arguments, flag))]
+        named = named_inputs(arguments)
         refuse_inputs(beside, [*(job.source for job in jobs), *named], ", or --overwrite")
-    for path in beside:
+        refuse_inputs(targets, named, ", or --overwrite")
+    for path in (*targets, *beside):
         path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def named_inputs(arguments: argparse.Namespace) -> list[Path]:
+    """The files that flags name to be read."""
+    return [Path(name) for flag in READ if (name := getattr(arguments, flag, None))]

@@ -86,14 +86,14 @@ def _restore_file(
             in_place=not arguments.compare,
         )
         result = next(equipment.restorer.each([request]))
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_image(job.target, picture.with_pixels(result.image), quality=arguments.quality)
     if arguments.save_mask:
         write_image(arguments.save_mask, Picture(result.mask.expand(3, -1, -1)))
     report = picture_report(job, result, options, time.perf_counter() - started)
     if arguments.compare:
         sheet = compare_sheet(picture.pixels.cpu(), result.image.cpu(), result.crops, _captions(result))
         write_image(arguments.compare, Picture(sheet))
+    # The last, so that nothing is done once more, for want of memory, to a picture that has been replaced.
+    write_image(job.target, picture.with_pixels(result.image), quality=arguments.quality)
     return report
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import InvalidOptionError, UnsupportedFilmError
 from ..film_restoring import FilmReport, restore_film
-from ..film_writing import CODECS, CONTAINERS, QUALITY, WORST
+from ..film_writing import CODECS, CONTAINERS, QUALITY, WORST, check_coding
 from ..films import FILM_SUFFIXES
 from ..options import RestoreOptions
 from ..task import Progress
@@ -60,6 +60,8 @@ def restore_sequences(arguments: argparse.Namespace, options: RestoreOptions) ->
         raise UnsupportedFilmError(f"{arguments.output}: wanted a folder, or a name ending in {', '.join(CONTAINERS)}")
     jobs = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite, kind=FILMS if films else PICTURES)
     check_outputs(arguments, jobs)
+    for job in jobs if films else []:
+        check_coding(job.target, arguments.codec, arguments.crf)
     equipment = load_equipment(arguments, options)
     for line in equipment.described:
         print(line)
@@ -85,7 +87,6 @@ def _film(job: Job, arguments: argparse.Namespace, options: RestoreOptions, equi
     how |= {"background": equipment.upscaler, "region": read_region(arguments)}
 
     def restore(on_progress: Progress) -> FilmReport:
-        job.target.parent.mkdir(parents=True, exist_ok=True)
         return restore_film(job.source, job.target, equipment.restorer, options, on_progress=on_progress, **how)
 
     return _Work(job.source, job.target, restore)

@@ -85,7 +85,7 @@ def _refuse_collisions(jobs: Sequence[Job], overwrite: bool) -> None:
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path], or_else: str = "") -> None:
     """Raises UnsupportedImageError for one of `outputs` that is one of `inputs`, by whatever name."""
-    read = {_identity(path) for path in inputs}
+    read = identities(inputs)
     for output in outputs:
         if _identity(output) in read:
             raise UnsupportedImageError(f"{output} is an input; wanted another output{or_else}")
@@ -98,6 +98,11 @@ def refuse_twice(outputs: Iterable[Path]) -> None:
         if _identity(output) in written:
             raise UnsupportedImageError(f"{output} would be written twice; wanted a file for each output")
         written.add(_identity(output))
+
+
+def identities(paths: Iterable[Path]) -> set[object]:
+    """The same for all names of a file."""
+    return {_identity(path) for path in paths}
 
 
 def _identity(path: Path) -> object:

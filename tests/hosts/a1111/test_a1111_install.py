@@ -105,6 +105,7 @@ def test_a_host_without_get_device_for(host: Any) -> None:
         ("automatic", True, ("NVIDIA GeForce RTX 3060", (8, 6)), torch.float32),
         ("automatic", False, ("NVIDIA GeForce GTX 1660", (7, 5)), torch.float32),
         ("automatic", False, ("NVIDIA GeForce GTX 1080", (6, 1)), torch.float32),
+        ("automatic", False, ("NVIDIA T1000 8GB", (7, 5)), torch.float32),
         ("fp32", False, ("NVIDIA GeForce RTX 3060", (8, 6)), torch.float32),
         ("fp16", True, ("NVIDIA GeForce GTX 1660", (7, 5)), torch.float16),
     ],

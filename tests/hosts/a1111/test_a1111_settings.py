@@ -105,6 +105,16 @@ def test_generated_pictures_remember_strength_and_model(
     assert {key: value for key, value in p.extra_generation_params.items() if value is not None} == expected
 
 
+def test_pictures_of_a_grid_do_not_share_their_texts(host: Any) -> None:
+    """The host copies the request for each picture, but not the dictionary of texts in it."""
+    host.opts.update(face_restoration_model="GPEN-2048", gpen_strength=0.4, gpen_min_face=40)
+    shared: dict[str, Any] = {"Other": 1}
+    host.scripts["GpenInfotext"]().process(SimpleNamespace(restore_faces=True, extra_generation_params=shared))
+    assert {"GPEN strength", "GPEN model"} < {key for key, value in shared.items() if value is not None}
+    host.scripts["GpenInfotext"]().process(SimpleNamespace(restore_faces=False, extra_generation_params=shared))
+    assert {key: value for key, value in shared.items() if value is not None} == {"Other": 1}
+
+
 def test_the_text_of_a_picture_brings_its_settings_back(host: Any) -> None:
     changed = {
         "gpen_strength": 0.4,
