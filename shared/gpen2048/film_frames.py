@@ -131,7 +131,8 @@ def is_mirrored(frame: Any) -> bool:
 
     FFmpeg takes its rotation from where the matrix puts the x axis, and leaves open on which side of that y is.
     """
-    matrix = next((data for data in frame.side_data if data.type.name == "DISPLAYMATRIX"), None)
+    known = [frame.side_data[n] for n in range(len(frame.side_data))]  # what it is a list of has changed with PyAV 19
+    matrix = next((data for data in known if data.type.name == "DISPLAYMATRIX"), None)
     if matrix is None:
         return False
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(float)
