@@ -52,7 +52,9 @@ test-ceiling: .venv-ceiling/ready
 # DETECTOR=FILE names the RetinaFace weights, else they are looked for in weights/.
 benchmark: .venv/ready
 	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[benchmark]"
-	.venv/bin/python benchmarks/network.py
+	.venv/bin/python benchmarks/network.py --sizes 256 512 1024 2048 --low-memory --rounds 3
+	.venv/bin/python benchmarks/network.py --sizes 512 --batches 2 4 --baselines onnxruntime --rounds 3 --add
+	.venv/bin/python benchmarks/network.py --sizes 2048 --batches 2 --baselines onnxruntime --rounds 2 --add
 	.venv/bin/python benchmarks/pipeline.py $(if $(DETECTOR),--detector $(DETECTOR))
 	.venv/bin/python benchmarks/growth.py $(if $(DETECTOR),--detector $(DETECTOR))
 	$(MAKE) benchmark-page

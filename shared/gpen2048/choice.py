@@ -17,6 +17,7 @@ from .levels import Below, Levels, Stored, StripLevels
 from .network import NetworkConfig
 from .passes import Passes, TorchPasses
 from .styles import DecoderLevel
+from .trials import waves
 from .walking import Engine, WalkLevels
 from .workspace import Schedule, Workspace
 
@@ -163,13 +164,11 @@ def _level_trial(levels: Levels, dtype: torch.dtype) -> list[Tensor]:
     walk = None if walk is None else replace(walk, threads=1)  # with many, the engine may not cover such small levels
     schedule = Schedule(config, 1, dtype, config.size, keep_first=True, walk=walk)
     workspace = Workspace(schedule, cpu)
-    feature, below = Stored(_waves((1, 16, 128, 128), cpu, dtype)), _waves((1, 64, 64, 64), cpu, dtype)
-    shrinking, up, second = (
-        _waves(shape, cpu, dtype) / 8 for shape in ((32, 16, 3, 3), (16, 64, 3, 3), (16, 32, 3, 3))
-    )
-    constants = _waves((1, 6, 16, 1), cpu, torch.float32)[..., 0].contiguous()
-    colours = _waves((1, 3, 32, 1), cpu, torch.float32)[..., 0].contiguous()
-    image_below, image = (_waves((1, 3, size, size), cpu, torch.float32) for size in (64, 128))
+    feature, below = Stored(waves((1, 16, 128, 128), cpu, dtype)), waves((1, 64, 64, 64), cpu, dtype)
+    shrinking, up, second = (waves(shape, cpu, dtype) / 8 for shape in ((32, 16, 3, 3), (16, 64, 3, 3), (16, 32, 3, 3)))
+    constants = waves((1, 6, 16, 1), cpu, torch.float32)[..., 0].contiguous()
+    colours = waves((1, 3, 32, 1), cpu, torch.float32)[..., 0].contiguous()
+    image_below, image = (waves((1, 3, size, size), cpu, torch.float32) for size in (64, 128))
     layer = Convolution(shrinking.float(), constants[0, :2].flatten(), dtype)
     styled = [
         StyledConvolution(weight.float(), colours[0, 0], colours[0, 0, :1], number == 0, 1.0, dtype)
@@ -184,20 +183,14 @@ def _level_trial(levels: Levels, dtype: torch.dtype) -> list[Tensor]:
 def _trial(passes: Passes, device: torch.device, dtype: torch.dtype, channels: int = TRIAL_CHANNELS) -> list[Tensor]:
     """What the passes make of two small images of waves, of more channels than a kernel does at once."""
     c, n = channels, 2
-    feature, wide, tall = (_waves(shape, device, dtype) for shape in ((n, c, 4, 8), (n, c, 4, 9), (n, 2 * c, 4, 8)))
-    constants = _waves((n, 6, c, 1), device, torch.float32)[..., 0].contiguous()
+    feature, wide, tall = (waves(shape, device, dtype) for shape in ((n, c, 4, 8), (n, c, 4, 9), (n, 2 * c, 4, 8)))
+    constants = waves((n, 6, c, 1), device, torch.float32)[..., 0].contiguous()
     blurred, joined, painted, activated, coloured = (x.clone() for x in (wide, tall, tall, feature, feature))
-    below, image = (_waves((n, 3, *size), device, torch.float32) for size in ((4, 4), (4, 8)))
-    rgb = (_waves((n, 3, 2 * c, 1), device, torch.float32)[..., 0].contiguous() / c, constants[0, 0, :3])
+    below, image = (waves((n, 3, *size), device, torch.float32) for size in ((4, 4), (4, 8)))
+    rgb = (waves((n, 3, 2 * c, 1), device, torch.float32)[..., 0].contiguous() / c, constants[0, 0, :3])
     passes.blur(feature, -2, blurred)
     passes.activate(feature.clone(), constants[0, 1], activated)
-    passes.colour(image.clone(), _waves((c, 3, 1, 1), device, dtype), constants[0, 1], coloured)
+    passes.colour(image.clone(), waves((c, 3, 1, 1), device, dtype), constants[0, 1], coloured)
     passes.join(wide.clone(), -1, feature, constants, joined)
     passes.paint(feature.clone(), feature, constants, rgb, below, 2, image, painted)
     return [blurred, activated, coloured, joined, painted, image]
-
-
-def _waves(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    n, c, h, w = shape
-    values = torch.sin(torch.arange(n * c * h * w, dtype=torch.float32) * 0.7)
-    return values.view(n, h, w, c).to(device, dtype).permute(0, 3, 1, 2)

@@ -57,7 +57,7 @@ class Film:
         for frame in self._decode_from(first):
             if frame is None:
                 lost += 1
-                missed = lost * self._step + (-1 if time is None else time)
+                missed = (time or 0) + lost * self._step
                 bad += (first is None or missed >= first) and (last is None or missed < last)
                 continue
             time, lost = self._time_of(frame, time), 0

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .convolution import convolve
 from .network import fir_kernel
+from .trials import waves
 
 TRIAL = (1, 16, 130, 1025)  # a strip of a large level
 RUNS = 3
@@ -51,17 +52,11 @@ def _fastest(device: torch.device, dtype: torch.dtype) -> Filter:
     """Tried once on a device, and means only taken where they are right; on the CPU it is known."""
     if device.type == "cpu":
         return by_convolution
-    x = _waves(device, dtype)
+    x = waves(TRIAL, device, dtype)
     rounding = 16 * torch.finfo(dtype).eps
     if not torch.allclose(by_means(x, 0, 1), by_convolution(x, 0, 1), rtol=rounding, atol=rounding):
         return by_convolution
     return min((by_means, by_convolution), key=lambda way: _seconds(way, x))
-
-
-def _waves(device: torch.device, dtype: torch.dtype) -> Tensor:
-    n, c, h, w = TRIAL
-    values = torch.arange(n * c * h * w, dtype=torch.float32).mul_(0.7).sin_()
-    return values.view(n, h, w, c).to(device, dtype).permute(0, 3, 1, 2)
 
 
 def _seconds(way: Filter, x: Tensor) -> float:

