@@ -15,7 +15,7 @@ test test-floor test-ceiling: export OMP_WAIT_POLICY := passive
 DEMO_PHOTO := tests/data/solvay-1927.png
 
 .PHONY: demo test test-ray acceptance-batch fuzz check test-matrix test-floor test-ceiling benchmark benchmark-page \
-	benchmark-scale clean
+	benchmark-scale benchmark-cuda clean
 
 demo: .venv/ready
 	.venv/bin/gpen2048 restore $(DEMO_PHOTO) -o demo/restored.png --scale 2 --demo \
@@ -57,6 +57,14 @@ benchmark: .venv/ready
 	.venv/bin/python benchmarks/network.py --sizes 2048 --batches 2 --baselines onnxruntime --rounds 2 --add
 	.venv/bin/python benchmarks/pipeline.py $(if $(DETECTOR),--detector $(DETECTOR))
 	.venv/bin/python benchmarks/growth.py $(if $(DETECTOR),--detector $(DETECTOR))
+	$(MAKE) benchmark-page
+
+# On a machine with an NVIDIA GPU; AUTHORS=FOLDER names a checkout of the authors' code, to be measured beside ours.
+benchmark-cuda: .venv/ready
+	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[benchmark]"
+	.venv/bin/python benchmarks/network.py --device cuda --sizes 512 2048 --low-memory --rounds 3 \
+		$(if $(AUTHORS),--baselines reference authors --authors $(AUTHORS),--baselines reference)
+	.venv/bin/python benchmarks/levels.py
 	$(MAKE) benchmark-page
 
 benchmark-page: .venv/ready

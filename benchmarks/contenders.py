@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,28 @@ Run = Callable[[], object]
 def contender(task: Task) -> Run:
     """What `task` names, loaded: a call is one pass. On CUDA from uint8 pixels on the device to uint8 pixels there."""
     on_cuda = task["device"].startswith("cuda")
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = task.get("precision") == "tf32"
+    # Others run as PyTorch has it: convolutions in TF32.
+    torch.backends.cudnn.allow_tf32 = task.get("precision", "tf32") == "tf32"
     if task["kind"] == "onnxruntime":
         return _onnxruntime(task)
     network = {"folded": _folded, "reference": _reference, "authors": _authors}[task["kind"]](task)
-    x = images(task)
-    if not on_cuda:
-        return lambda: network(x)
-    samples = ((x + 1) * 127.5).round().to(torch.uint8)
-    return lambda: network(samples / 127.5 - 1).add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return _from_bytes_to_bytes(network, images(task)) if on_cuda else partial(network, images(task))
+
+
+def _from_bytes_to_bytes(network: Callable[[Tensor], Tensor], x: Tensor) -> Run:
+    samples, black = ((x + 1) * 127.5).round().to(torch.uint8), torch.full((), -1.0, device=x.device)
+
+    def run() -> Tensor:
+        y = network(torch.add(black, samples, alpha=1 / 127.5))
+        return torch.add(128.0, y, alpha=127.5, out=y).clamp_(0, 255).to(torch.uint8)
+
+    return run
 
 
 def _folded(task: Task) -> Callable[[Tensor], Tensor]:
     config = CONFIGS[task["size"]]
     dtype = torch.float32 if task["precision"] == "tf32" else getattr(torch, task["precision"])
-    network = Network.from_state_dict(config, _state(config), dtype=dtype).to(task["device"])
+    network = Network.from_state_dict(config, _state(config, task["device"]), dtype=dtype)
     network.low_memory, network.graphs = task["low_memory"], not task["low_memory"]
     network.memory_required(task["batch"])  # chooses and compiles, as onnxruntime does when it loads
     return network
@@ -46,7 +54,7 @@ def _folded(task: Task) -> Callable[[Tensor], Tensor]:
 def _reference(task: Task) -> Callable[[Tensor], Tensor]:
     config = CONFIGS[task["size"]]
     network = FullGenerator(config)
-    network.load_state_dict(_state(config))
+    network.load_state_dict(_state(config, "cpu"))
     return network.to(task["device"])
 
 
@@ -57,7 +65,7 @@ def _authors(task: Task) -> Callable[[Tensor], Tensor]:
     made: Any = importlib.import_module("gpen_model").FullGenerator
     widths = {"channel_multiplier": config.channel_multiplier, "narrow": config.narrow}
     network = made(config.size, STYLE, MAPPING, **widths, device=device.type)
-    network.load_state_dict(_state(config))
+    network.load_state_dict(_state(config, "cpu"))
     network.to(device).eval()
     return lambda x: network(x)[0]
 
@@ -85,11 +93,11 @@ def images(task: Task) -> Tensor:
     return torch.from_numpy(_recipe().image(task["batch"], task["size"], seed=1)).to(task["device"])
 
 
-def _state(config: NetworkConfig) -> dict[str, Tensor]:
+def _state(config: NetworkConfig, device: str) -> dict[str, Tensor]:
     """Random weights: times do not depend on them."""
     with torch.device("meta"):
         shapes = {key: tuple(value.shape) for key, value in FullGenerator(config).state_dict().items()}
-    return {key: torch.from_numpy(value) for key, value in _recipe().state_dict(shapes, seed=1).items()}
+    return {key: torch.from_numpy(value).to(device) for key, value in _recipe().state_dict(shapes, seed=1).items()}
 
 
 def _recipe() -> Any:

@@ -20,7 +20,7 @@ import torch
 from contenders import CONFIGS, Task, contender, export
 
 # On the CPU memory is that of a whole process, on CUDA that of the allocator.
-PRECISIONS = {"cpu": ["float32", "bfloat16"], "cuda": ["float16", "tf32", "float32"]}
+PRECISIONS = {"cpu": ["float32", "bfloat16"], "cuda": ["float16", "bfloat16", "tf32", "float32"]}
 PEAK = {"cpu": "peak_bytes_over_loaded", "cuda": "peak_bytes_with_weights"}
 
 
@@ -52,7 +52,7 @@ def _compare(size: int, batch: int, options: argparse.Namespace) -> dict[str, An
         task = {"size": size, "batch": batch, "device": options.device, "authors": options.authors}
         task["model"] = str(Path(folder) / "network.onnx")
         if "onnxruntime" in options.baselines:
-            timing.Worker(Path(__file__), {**task, "kind": "export"}).finish()
+            timing.Worker(Path(__file__), {**task, "kind": "export"}).wait().finish()
         for baseline in options.baselines:
             run["against"][baseline] = _group(baseline, task, options)
     return run
@@ -65,6 +65,8 @@ def _group(baseline: str, task: Task, options: argparse.Namespace) -> dict[str, 
             name = f"{precision}{' low_memory' if low_memory else ''}"
             tasks[name] = {**task, "kind": "folded", "precision": precision, "low_memory": low_memory}
     workers = {name: timing.Worker(Path(__file__), described) for name, described in tasks.items()}
+    for worker in workers.values():
+        worker.wait()
     samples = timing.in_turns(workers, options.rounds)
     table: dict[str, Any] = {}
     for name, worker in workers.items():
@@ -93,10 +95,13 @@ def _work(task: Task) -> None:
         return
     on_cuda = task["device"].startswith("cuda")
     if on_cuda:
-        torch.cuda.set_device(task["device"])  # events and the allocator's peak are the current device's
+        # Events and the allocator's peak are the current device's; which one "cuda" is, torch does not ask itself.
+        torch.cuda.set_device(torch.device(task["device"]).index or 0)
     run = contender(task)
     gc.collect()
     if on_cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
         timing.serve(timing.timed_on_cuda, run, torch.cuda.max_memory_allocated)
         return
     timing.trim()  # what loading has used and left must not serve the passes unseen

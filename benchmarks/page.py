@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import timing
+from levels_page import levels
 from scale_page import scale
 from sections import PLOTS, Table, pyplot, section, table
 
@@ -25,7 +26,8 @@ def main() -> None:
     """Writes the page; a kind without results is left out."""
     PLOTS.mkdir(parents=True, exist_ok=True)
     parts = [HEAD]
-    for kind, written in (("network", _network), ("pipeline", _pipeline), ("growth", _growth), ("scale", scale)):
+    kinds = (("network", _network), ("levels", levels), ("pipeline", _pipeline), ("growth", _growth), ("scale", scale))
+    for kind, written in kinds:
         for path in _newest(kind):
             result = json.loads(path.read_text())
             parts.append(written(result, path.stem) + _origin(result["machine"], path))

@@ -92,12 +92,16 @@ def serve(
 
 
 class Worker:
-    """A process of its own, loaded and waiting; runs when told."""
+    """A process of its own, which loads, waits, and runs when told."""
 
     def __init__(self, script: Path, task: dict[str, Any]):
         command = [sys.executable, str(script), "--worker", json.dumps(task)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def wait(self) -> Worker:
+        """Until it has loaded."""
         self._answer()
+        return self
 
     def run(self) -> Sample:
         assert self._process.stdin is not None

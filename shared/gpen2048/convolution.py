@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -41,9 +43,20 @@ def lowers_convolutions(device: torch.device) -> bool:
     return device.type == "cuda" and not torch.backends.cudnn.enabled
 
 
-def copies_convolutions(device: torch.device) -> bool:
-    """Whether convolutions on `device` copy input and output to another order of memory, as MIOpen does."""
-    return device.type == "cuda" and torch.version.hip is not None
+def copies_convolutions(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether convolutions copy input and output to another order of memory: MIOpen's, and cuDNN's without TF32."""
+    if device.type != "cuda":
+        return False
+    return torch.version.hip is not None or (dtype == torch.float32 and not allows_tf32())
+
+
+def allows_tf32() -> bool:
+    """Whether PyTorch may have CUDA convolve float32 in TF32, as it does unless told otherwise."""
+    try:
+        return torch.backends.cudnn.allow_tf32
+    except RuntimeError:  # told in the words of torch 2.9 and later
+        convolutions: Any = torch.backends.cudnn
+        return convolutions.conv.fp32_precision == "tf32"
 
 
 def activate(x: Tensor) -> Tensor:

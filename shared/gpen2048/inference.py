@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .choice import levels_for, passes_for
 from .convolution import copies_convolutions, lowers_convolutions
@@ -26,8 +27,9 @@ from .styles import DecoderLevel, decoder
 from .workspace import Schedule, Workspace
 
 STRIP_ROWS = 128  # of a level's output: temporaries of about 16 MB in float32 at every level
-GPU_STRIP_ROWS = 512  # where levels are not whole: a quarter of the launches for four times the temporaries
 LOW_MEMORY_ROWS = 64
+# On GPUs a launch costs more than its temporaries: most in order of speed, PyTorch's passes, then `low_memory`.
+GPU_ROWS, GPU_PLAIN_ROWS, GPU_LOW_MEMORY_ROWS = 1024, 512, 256
 OnStage = Callable[[], None]
 
 
@@ -50,6 +52,7 @@ class Network(FoldedNetwork):
         self.last_note = None
         self._recordings = Recordings()
         self._kept: list[Workspace] = []
+        self._weights: list[nn.Parameter] = []
 
     @classmethod
     def from_state_dict(
@@ -93,16 +96,26 @@ class Network(FoldedNetwork):
         self._kept.clear()
         self._recordings.clear()
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Network:
+        self._weights = []
+        return super()._apply(fn, recurse)
+
     def _schedule(self, batch: int, dtype: torch.dtype, device: torch.device, levels: Levels) -> Schedule:
-        """On a GPU whole levels save launches, where neither passes nor convolutions have temporaries of their own."""
-        if self.low_memory:
-            rows = LOW_MEMORY_ROWS
-        elif device.type == "cpu" or lowers_convolutions(device):
-            rows = STRIP_ROWS
-        else:
-            rows = GPU_STRIP_ROWS if levels.passes.is_plain or copies_convolutions(device) else self.config.size
+        rows = self._rows(device, dtype, levels)
         walk = levels.walk(self.config, frugal=self.low_memory)
-        return Schedule(self.config, batch, dtype, rows, not self.low_memory, walk)
+        schedule = Schedule(self.config, batch, dtype, rows, not self.low_memory, walk, levels.is_fused)
+        # Strips of a fused level take so little that the whole feature would be a quarter of all.
+        again = schedule.is_fused(self.config.size) and schedule.in_strips(self.config.size)
+        return replace(schedule, keep_first=False) if again else schedule
+
+    def _rows(self, device: torch.device, dtype: torch.dtype, levels: Levels) -> int:
+        """Rows of a level that are computed at once: as few as cost little time."""
+        if device.type == "cpu" or lowers_convolutions(device):
+            return LOW_MEMORY_ROWS if self.low_memory else STRIP_ROWS
+        if self.low_memory:
+            return GPU_LOW_MEMORY_ROWS
+        copies = not levels.is_fused and copies_convolutions(device, dtype)
+        return GPU_PLAIN_ROWS if levels.passes.is_plain or copies else GPU_ROWS
 
     @contextmanager
     def _workspace(self, schedule: Schedule, device: torch.device) -> Generator[Workspace]:
@@ -147,7 +160,8 @@ class Network(FoldedNetwork):
         """A graph has no stages between which one could be told: all are told of before it."""
         for _ in range(2 * len(self.config.resolutions) - 1):
             on_stage()
-        places = tuple(parameter.data_ptr() for parameter in self.parameters())
+        self._weights = self._weights or list(self.parameters())  # kept: to list them takes as long as small networks
+        places = tuple(weight.data_ptr() for weight in self._weights)
         self._recordings.run((dtype, places), x, image, partial(self._launch, dtype=dtype, on_stage=_nothing))
 
     def _run(self, x: Tensor, image: Tensor, dtype: torch.dtype, on_stage: OnStage, levels: Levels) -> None:
@@ -183,10 +197,9 @@ class Network(FoldedNetwork):
         for level, resolution in zip(styled, self.config.resolutions):
             on_stage()
             last = resolution == self.config.size
-            out = None if last else workspace.output(resolution)
             painted = image if last else _image(len(image), resolution, image.device)
             feature = features.pop()
-            levels.grow(level, below, feature, out, painted, workspace)
+            out = levels.grow(level, below, feature, painted, workspace)
             below = Below(
                 out, painted, (feature, level.constants) if workspace.schedule.is_halved(resolution) else None
             )

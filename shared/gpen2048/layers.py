@@ -5,12 +5,15 @@ Axes: N batch, O output channels, I input channels, k kernel, C channels of one 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .convolution import activate, convolve
 from .network import ACTIVATION_GAIN, EPSILON
+from .window_weights import CHANNELS, MULTIPLE, doubling_windows, painting_windows, shrinking_windows
 
 
 def _frozen(value: Tensor) -> nn.Parameter:
@@ -18,15 +21,23 @@ def _frozen(value: Tensor) -> nn.Parameter:
 
 
 class Convolution(nn.Module):
-    """An encoder layer: convolution whose gain is folded; bias and leaky ReLU are left to the caller."""
+    """An encoder layer: convolution whose gain is folded; bias and leaky ReLU are left to the caller.
+
+    `window` is the weight as Triton's products want it, where channels are few enough for them.
+    """
+
+    window: nn.Parameter | None
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype):
         super().__init__()
+        few = weight.shape[1] in CHANNELS and weight.shape[2] == 3
+        self.window = _frozen(shrinking_windows(weight).to(dtype)) if few else None
         self.weight = _frozen(weight.to(dtype, memory_format=torch.channels_last))  # [OIkk]
         self.bias = _frozen(bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return convolve(x, self.weight, stride=1 if self.weight.shape[-1] == 1 else 2)
+    def forward(self, x: Tensor, padding: int = 0) -> Tensor:
+        """With `padding` rows of zeros on either side."""
+        return convolve(x, self.weight, stride=1 if self.weight.shape[-1] == 1 else 2, padding=(padding, 0))
 
 
 class Linear(nn.Module):
@@ -56,7 +67,10 @@ class StyledConvolution(nn.Module):
     """Modulated 3x3 convolution with static weights: the style scales its input, demodulation its output.
 
     Each output channel's weights are divided by (the power of two next to) their norm, which demodulation cancels.
+    `window` is the weight as Triton's products want it, where channels are few enough for them.
     """
+
+    window: nn.Parameter | None
 
     def __init__(self, weight: Tensor, bias: Tensor, feature_gain: Tensor, up: bool, scale: float, dtype: torch.dtype):
         super().__init__()
@@ -69,25 +83,29 @@ class StyledConvolution(nn.Module):
         # What demodulation divides by, over the square of the gain that comes next.
         self.energy = _frozen(weight.square().sum(dim=(2, 3)) / gain**2)  # [OI]
         self.epsilon = _frozen(EPSILON * (scale / norm / gain).square())
+        few = channels in CHANNELS and (not up or weight.shape[1] % MULTIPLE == 0)
+        self.window = _frozen((doubling_windows if up else painting_windows)(weight).to(dtype)) if few else None
         stored = weight.transpose(0, 1) if up else weight
         self.weight = _frozen(stored.to(dtype).contiguous(memory_format=torch.channels_last))
         self.bias = _frozen(bias[:channels].clone())
         self.feature_bias = _frozen(bias[channels:].clone())
         self.feature_gain = _frozen(feature_gain.expand(channels).clone())
 
-    def constants(self, gain: Tensor, following: Tensor | None) -> Tensor:
-        """(N, 6, C) float32 for `passes`: gain, bias, feature gain, feature bias, next modulation of both halves."""
+    def constants(self, gain: Tensor, following: Sequence[Tensor]) -> list[Tensor]:
+        """Rows (N, C or 2C) float32 for `passes`: gain, bias, feature gain and bias, next modulation of both halves.
+
+        `following` is the next layer's modulation (N, 2C), if there is one.
+        """
         n, c = gain.shape
         fixed = (self.bias, self.feature_gain, self.feature_bias)
-        rows = [gain[:, None], *(p.to(gain.device, torch.float32).expand(n, 1, c) for p in fixed)]
-        rows.append(gain.new_ones(n, 2, c) if following is None else following.view(n, 2, c))
-        return torch.cat(rows, dim=1)
+        rows = [gain, *(p.to(gain.device, torch.float32).expand(n, c) for p in fixed)]
+        return [*rows, *(following or [gain.new_ones(n, 2 * c)])]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Neither demodulated nor biased. 2H+1 rows for H with `up`; else H-2, as the caller pads the rows."""
+    def forward(self, x: Tensor, padding: int = 0) -> Tensor:
+        """Neither demodulated nor biased. 2H+1 rows for H with `up`; else H-2, and `padding` rows on either side."""
         if self.up:
             return convolve(x, self.weight, stride=2, transposed=True)
-        return convolve(x, self.weight, padding=(0, 1))
+        return convolve(x, self.weight, padding=(padding, 1))
 
 
 class ToRGB(nn.Module):

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .layers import Convolution
+from .layers import Convolution, StyledConvolution
 from .network import NetworkConfig
 from .passes import Passes
 from .styles import DecoderLevel
@@ -96,6 +95,11 @@ class Levels(Protocol):
         """What is done between convolutions where levels are not one walk."""
         ...
 
+    @property
+    def is_fused(self) -> bool:
+        """Whether levels of few channels are done in single kernels, with nothing stored between their parts."""
+        ...
+
     def walk(self, config: NetworkConfig, *, frugal: bool) -> Walk | None:
         """What walks over levels of this network take, `frugal` where memory is short; None if there are none."""
         ...
@@ -105,26 +109,26 @@ class Levels(Protocol):
         ...
 
     def grow(
-        self,
-        level: DecoderLevel,
-        below: Below,
-        feature: Feature,
-        out: Tensor | None,
-        image: Tensor,
-        workspace: Workspace,
-    ) -> None:
-        """A decoder level: into `out` goes what the next one starts from, into `image` all there is of the image."""
+        self, level: DecoderLevel, below: Below, feature: Feature, image: Tensor, workspace: Workspace
+    ) -> Tensor | None:
+        """A decoder level: what the next one starts from, if there is one; `image` gets all there is of the image."""
         ...
 
 
-@dataclass(frozen=True)
 class StripLevels:
     """PyTorch's convolutions with `passes` between them, for any device and precision."""
 
-    passes: Passes
+    is_fused = False
+
+    def __init__(self, passes: Passes):
+        self.passes = passes
 
     def walk(self, config: NetworkConfig, *, frugal: bool) -> Walk | None:
         return None
+
+    def convolve(self, layer: Convolution | StyledConvolution, x: Tensor, padding: int = 0) -> Tensor:
+        """The layer's convolution alone, with `padding` rows of zeros on either side."""
+        return layer(x, padding)
 
     def shrink(self, feature: Feature, layer: Convolution, out: Tensor, workspace: Workspace) -> Stored:
         size = 2 * out.shape[2]
@@ -134,24 +138,20 @@ class StripLevels:
             blurred = workspace.scratch(workspace.schedule.filtered_shape(out.shape[2]))
             self.passes.blur(part, 2 * a - 2 - first, blurred)
             del part
-            self.passes.activate(layer(blurred), layer.bias, out[images, :, a:b])
+            self.passes.activate(self.convolve(layer, blurred), layer.bias, out[images, :, a:b])
         return Stored(out)
 
     def grow(
-        self,
-        level: DecoderLevel,
-        below: Below,
-        feature: Feature,
-        out: Tensor | None,
-        image: Tensor,
-        workspace: Workspace,
-    ) -> None:
+        self, level: DecoderLevel, below: Below, feature: Feature, image: Tensor, workspace: Workspace
+    ) -> Tensor | None:
+        out: Tensor | None = None
         for images, a, b in strips(workspace.schedule, image.shape[2]):
             first, last = max(a - 1, 0), min(b + 1, image.shape[2])
             part = feature.part(images, first, last)
             joined = _joined(level, below, images, part, (a, b), workspace, self.passes)
-            y = level.convolution(joined)
+            y = self.convolve(level.convolution, joined, 1 if b - a == image.shape[2] else 0)
             del joined
+            out = out if out is not None else workspace.output(image.shape[2])  # now that most is let go
             weight, bias = level.rgb
             self.passes.paint(
                 y,
@@ -163,6 +163,8 @@ class StripLevels:
                 image[images, :, a:b],
                 None if out is None else out[images, :, a:b],
             )
+            del y, part
+        return out
 
 
 def _joined(
@@ -174,17 +176,19 @@ def _joined(
     workspace: Workspace,
     passes: Passes,
 ) -> Tensor:
-    """The second convolution's input from one row above the strip to one below; rows outside the image are zero."""
+    """The second convolution's input: all of it, or from one row above the strip to one below, zero outside."""
     a, b = rows
     size = feature.shape[3]
     assert below.output is not None
     if level.up is None or level.up_constants is None:
-        return F.pad(below.output, (0, 0, 1, 1)).contiguous(memory_format=torch.channels_last)
+        return below.output.contiguous(memory_format=torch.channels_last)
     source = max(a // 2 - 2, 0)
     x = level.up(below.output[images, :, source : b // 2 + 2])
+    joined = workspace.scratch(workspace.schedule.joined_shape(size))
     if b - a == size:
         below.output = None
-    joined = workspace.scratch(workspace.schedule.padded_shape(size))
+        passes.join(x, -1, feature, level.up_constants, joined)
+        return joined
     first, last = max(a - 1, 0), min(b + 1, size)
     if first == a:
         joined[:, :, 0] = 0

@@ -40,7 +40,7 @@ class _Walk:
         self._schedule = schedule
         self._planned = device.type == "cpu"  # whole levels and strips lie in one `Block`
         self._plain = plain
-        self._lowers, self._copies = lowers_convolutions(device), copies_convolutions(device)
+        self._lowers, self._copies = lowers_convolutions(device), copies_convolutions(device, schedule.dtype)
 
     def encoder(self) -> Iterator[int]:
         config, size_of = self._schedule.config, self._schedule.size_of
@@ -55,9 +55,12 @@ class _Walk:
             if self._schedule.is_walked(resolution):
                 yield self._features(resolution) + self._recomputed(2 * resolution, RECOMPUTED_ROWS + 4, 1)
                 continue
+            part = self._recomputed(2 * resolution, min(2 * rows + 4, 2 * resolution), images)
+            if self._schedule.is_fused(2 * resolution):
+                yield self._features(resolution) + part
+                continue
             stored = self._features(resolution) + self._unplanned(filtered)
             copies = 2 if self._plain else 0  # padded input and result of PyTorch's filter
-            part = self._recomputed(2 * resolution, min(2 * rows + 4, 2 * resolution), images)
             yield stored + part + copies * size_of(filtered)
             made = (images, config.channels(resolution), rows, resolution)
             seen = (images, config.channels(2 * resolution), rows, resolution)
@@ -68,7 +71,7 @@ class _Walk:
         for resolution in config.resolutions[1:]:
             channels = config.channels(resolution)
             images, rows = self._schedule.strip(resolution)
-            padded = self._schedule.padded_shape(resolution)
+            joined = self._schedule.joined_shape(resolution)
             raised = (images, channels, min(rows + 9, resolution + 1), resolution + 1)
             half = (images, channels, rows + 2, resolution)
             stored = self._features(resolution) + self._images_below(resolution)
@@ -76,10 +79,16 @@ class _Walk:
                 yield stored + self._recomputed(resolution, RECOMPUTED_ROWS + 4, 1)
                 continue
             stored += self._recomputed(resolution, min(rows + 2, resolution), images)
-            if resolution < config.size:
-                stored += self._unplanned(self._schedule.output_shape(resolution))
             below = self._unplanned(self._schedule.output_shape(resolution // 2))
-            kept = below if self._schedule.in_strips(resolution) else 0
+            made = self._unplanned(self._schedule.output_shape(resolution)) if resolution < config.size else 0
+            if self._schedule.in_strips(resolution):
+                stored, made, kept = stored + made, 0, below
+            else:
+                kept = 0
+            if self._schedule.is_fused(resolution):
+                yield stored + below + size_of(joined)
+                yield stored + kept + size_of(joined) + made
+                continue
             scratch = SCRATCH * size_of(raised) if self._planned and self._schedule.in_strips(resolution) else 0
             source = (images, 2 * config.channels(resolution // 2), raised[2] // 2 + 1, resolution // 2)
             yield (
@@ -87,11 +96,11 @@ class _Walk:
                 + below
                 + size_of(raised)
                 + scratch
-                + self._convolving(source, raised, (images, channels, *source[2:]))
+                + self._convolving(source, raised, (images, channels, *source[2:]), doubling=True)
             )
-            yield stored + kept + size_of(raised) + self._unplanned(padded) + self._activations(half, filtering=True)
-            yield stored + kept + size_of(half) + self._unplanned(padded) + self._convolving(padded, half, padded)
-            yield stored + kept + size_of(half) + self._activations(half, filtering=False)
+            yield stored + kept + size_of(raised) + self._unplanned(joined) + self._activations(half, filtering=True)
+            yield stored + kept + size_of(half) + self._unplanned(joined) + self._convolving(joined, half, joined)
+            yield stored + kept + size_of(half) + made + self._activations(half, filtering=False)
 
     def _features(self, resolution: int) -> int:
         """The encoder features from the full size down to this resolution."""
@@ -108,9 +117,15 @@ class _Walk:
         below = resolution // 2
         return self._schedule.batch * RGB * below**2 * torch.float32.itemsize
 
-    def _convolving(self, source: tuple[int, ...], result: tuple[int, ...], lowered: tuple[int, ...]) -> int:
-        """Copies of a convolution's input and result, and its matrix of nine taps, one image at a time."""
-        copies = self._schedule.size_of(source, result) if self._copies or self._lowers else 0
+    def _convolving(
+        self, source: tuple[int, ...], result: tuple[int, ...], lowered: tuple[int, ...], *, doubling: bool = False
+    ) -> int:
+        """Copies of a convolution's input and result, and its matrix of nine taps, one image at a time.
+
+        Where levels are fused, the library does the doubling ones of many channels and those of small levels only.
+        """
+        copied = self._lowers or (self._copies and (doubling or not self._schedule.fused))
+        copies = self._schedule.size_of(source, result) if copied else 0
         return copies + (9 * self._schedule.size_of(lowered[1:]) if self._lowers else 0)
 
     def _activations(self, half: tuple[int, ...], filtering: bool) -> int:

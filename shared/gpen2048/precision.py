@@ -102,8 +102,7 @@ def fallbacks(dtype: torch.dtype, device: torch.device) -> tuple[torch.dtype, ..
 def is_sound(image: Tensor) -> bool:
     """Whether every image (N, 3, H, W) is finite and not one flat colour."""
     least, most = torch.aminmax(image.permute(0, 2, 3, 1).flatten(1), dim=1)  # one reading of its memory
-    spread = most - least
-    return bool((torch.isfinite(spread) & (spread > 0)).all())
+    return all(0 < float(spread) < math.inf for spread in (most - least).cpu())
 
 
 def _raise(largest: dict[Key, float], key: Key, x: Tensor) -> None:

@@ -29,10 +29,10 @@ class DecoderLevel:
 def decoder(network: FoldedNetwork, feature: Tensor) -> tuple[Tensor, list[DecoderLevel]]:
     """The modulated 4x4 input (N, C, 4, 4) and the levels from 4x4 up; `feature` is the encoder's (N, C, 4, 4)."""
     convolutions = network.convolutions
-    styles = torch.split(_styles(network, feature), network.style_sizes, dim=1)
-    modulations, gains = _modulations(convolutions, styles[: len(convolutions)])
-    following = [*modulations[1:], None]
-    constants = [layer.constants(gain, after) for layer, gain, after in zip(convolutions, gains, following)]
+    all_styles = _styles(network, feature)
+    styles = torch.split(all_styles, network.style_sizes, dim=1)
+    modulations, gains = _modulations(convolutions, all_styles)
+    constants = _constants(convolutions, gains, modulations)
     rgbs = [layer.modulated(style) for layer, style in zip(network.to_rgbs, styles[len(convolutions) :])]
     levels = [DecoderLevel(None, None, convolutions[0], constants[0], rgbs[0])]
     for number, rgb in enumerate(rgbs[1:], start=1):
@@ -42,27 +42,36 @@ def decoder(network: FoldedNetwork, feature: Tensor) -> tuple[Tensor, list[Decod
     return constant * modulations[0][:, :, None, None], levels
 
 
-def _modulations(
-    layers: Sequence[StyledConvolution], styles: Sequence[Tensor]
-) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-    """What each layer's input (N, I) and output (N, O) is to be multiplied by, float32.
+def _constants(
+    layers: Sequence[StyledConvolution], gains: Sequence[Tensor], modulations: Sequence[Tensor]
+) -> list[Tensor]:
+    """Every layer's constants for the passes (N, 6, C), with one copy for all of them."""
+    n = len(gains[0])
+    rows = [row for at, layer in enumerate(layers) for row in layer.constants(gains[at], modulations[at + 1 : at + 2])]
+    parts = torch.split(torch.cat(rows, dim=1), [6 * gain.shape[1] for gain in gains], dim=1)
+    return [part.reshape(n, 6, -1).contiguous() for part in parts]
+
+
+def _modulations(layers: Sequence[StyledConvolution], styles: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """What each layer's input (N, I) and output (N, O) is to be multiplied by, float32; `styles` begin with theirs.
 
     A style is divided by its largest value, which demodulation cancels. All layers at once, since a GPU does these
     small operations faster than they are launched.
     """
-    device, n = styles[0].device, len(styles[0])
+    device, n = styles.device, len(styles)
     inputs, outputs = ([layer.energy.shape[axis] for layer in layers] for axis in (1, 0))
     padded, of_inputs, of_outputs = _places(tuple(inputs), tuple(outputs), device)
-    style = torch.cat(tuple(styles), dim=1)
+    style = styles[:, : sum(inputs)]
     largest = F.pad(style.abs(), (0, 1)).index_select(1, padded).view(n, len(layers), -1).amax(dim=2)
     largest = largest.clamp_min(torch.finfo(torch.float32).tiny)
     scale = torch.cat([layer.scale.to(device, torch.float32) for layer in layers])
-    modulations = torch.split(style * (scale / largest).index_select(1, of_inputs), inputs, dim=1)
+    modulations = style * (scale / largest).index_select(1, of_inputs)
+    squares = torch.split(modulations.square(), inputs, dim=1)
     energies = [layer.energy.to(device, torch.float32) for layer in layers]
-    variance = torch.cat([m.square() @ energy.t() for m, energy in zip(modulations, energies)], dim=1)
+    variance = torch.cat([square @ energy.t() for square, energy in zip(squares, energies)], dim=1)
     epsilon = torch.cat([layer.epsilon.to(device, torch.float32) for layer in layers])
     gain = torch.rsqrt(variance + epsilon / largest.square().index_select(1, of_outputs))
-    return modulations, torch.split(gain, outputs, dim=1)
+    return torch.split(modulations, inputs, dim=1), torch.split(gain, outputs, dim=1)
 
 
 @lru_cache

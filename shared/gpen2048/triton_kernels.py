@@ -12,6 +12,8 @@ import triton
 import triton.language as tl
 
 SLOPE = tl.constexpr(0.2)  # of the leaky ReLU
+# Arguments whose values make no faster code, only more kernels to compile.
+PLACES = ("height", "width", "columns", "first", "top", "above", "before", "row", "rows")
 
 
 @triton.jit
@@ -20,30 +22,34 @@ def _leaky(v):
 
 
 @triton.jit
-def _filtered(x, height, width, channels, row, column, c, pad: tl.constexpr):
-    """The FIR taps 1, 3, 3, 1 on both axes, from row `row` and column `column - pad` on; zero outside. [block_x, c]"""
+def _filtered_row(x, y, height, width, channels, column, c, pad: tl.constexpr):
+    """The FIR taps 1, 3, 3, 1 along row `y` from column `column - pad` on, over 64; zero outside. [block_x, c]"""
     total = tl.zeros([column.shape[0], c.shape[0]], dtype=tl.float32)
-    for i in tl.static_range(4):
-        for j in tl.static_range(4):
-            y, col = tl.zeros_like(column) + row + i, column - pad + j
-            inside = (col >= 0) & (col < width) & (y >= 0) & (y < height)
-            address = x + (y * width + col)[:, None] * channels + c[None, :]
-            value = tl.load(address, mask=inside[:, None] & (c < channels)[None, :], other=0.0).to(tl.float32)
-            weight = (3.0 if i == 1 or i == 2 else 1.0) * (3.0 if j == 1 or j == 2 else 1.0)
-            total += value * (weight / 64.0)
+    for j in tl.static_range(4):
+        col = column - pad + j
+        inside = (col >= 0) & (col < width) & (y >= 0) & (y < height)
+        address = x + (y * width + col)[:, None] * channels + c[None, :]
+        value = tl.load(address, mask=inside[:, None] & (c < channels)[None, :], other=0.0).to(tl.float32)
+        total += value * ((3.0 if j == 1 or j == 2 else 1.0) / 64.0)
     return total
 
 
 @triton.jit
-def _half(v, k, gain: tl.constexpr, bias: tl.constexpr, channels, c):
-    """leaky(v * gain + bias) with the constants in those rows of `k`; not-a-number stays."""
-    known = c < channels
-    g = tl.load(k + gain * channels + c, mask=known, other=0.0)
-    b = tl.load(k + bias * channels + c, mask=known, other=0.0)
-    return _leaky(v * g[None, :] + b[None, :])
+def _three_rows(x, y, height, width, channels, column, c, pad: tl.constexpr):
+    """The first three rows that a filter starting at row `y` meets."""
+    above = _filtered_row(x, y, height, width, channels, column, c, pad)
+    upper = _filtered_row(x, y + 1, height, width, channels, column, c, pad)
+    lower = _filtered_row(x, y + 2, height, width, channels, column, c, pad)
+    return above, upper, lower
 
 
 @triton.jit
+def _row(k, row: tl.constexpr, channels, c):
+    """A row of the constants, or half a row of the weights of colours, for some channels. [1, c]"""
+    return tl.load(k + row * channels + c, mask=c < channels, other=0.0)[None, :]
+
+
+@triton.jit(do_not_specialize=PLACES)
 def colour(
     planes, weight, bias, out, width, channels, rows, image_stride, plane_stride, row_stride, column_stride, out_image,
     block_x: tl.constexpr, block_c: tl.constexpr,
@@ -62,7 +68,7 @@ def colour(
     tl.store(address, _leaky(v).to(out.dtype.element_ty), mask=inside[:, None] & valid[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=PLACES)
 def activate(x, bias, out, length, channels, rows, x_image, out_image, block: tl.constexpr):
     """Leaky ReLU of x plus bias, of rows of `length` elements; `out` may be x."""
     image, y = (tl.program_id(0) // rows).to(tl.int64), tl.program_id(0) % rows
@@ -73,37 +79,58 @@ def activate(x, bias, out, length, channels, rows, x_image, out_image, block: tl
     tl.store(out + image * out_image + y * length + i, v.to(out.dtype.element_ty), mask=known)
 
 
-@triton.jit
-def blur(x, out, height, width, channels, top, rows, x_image, out_image, block_x: tl.constexpr, block_c: tl.constexpr):
-    """`out` is one column wider than x."""
-    image, y = (tl.program_id(0) // rows).to(tl.int64), tl.program_id(0) % rows
+@triton.jit(do_not_specialize=PLACES)
+def blur(
+    x, out, height, width, channels, top, rows, x_image, out_image, block_x: tl.constexpr, block_c: tl.constexpr,
+    block_y: tl.constexpr,
+):  # fmt: skip
+    """`out` is one column wider than x. A program does block_y rows, so that each row is read and filtered once."""
+    blocks = tl.cdiv(rows, block_y)
+    image, row = (tl.program_id(0) // blocks).to(tl.int64), tl.program_id(0) % blocks * block_y
     column = tl.program_id(1) * block_x + tl.arange(0, block_x)
     c = tl.program_id(2) * block_c + tl.arange(0, block_c)
-    v = _filtered(x + image * x_image, height, width, channels, top + y, column, c, 2)
     known = (column <= width)[:, None] & (c < channels)[None, :]
-    address = out + image * out_image + (y * (width + 1) + column)[:, None] * channels + c[None, :]
-    tl.store(address, v.to(out.dtype.element_ty), mask=known)
+    x += image * x_image
+    out += image * out_image + column[:, None] * channels + c[None, :]
+    above, upper, lower = _three_rows(x, top + row, height, width, channels, column, c, 2)
+    for y in tl.static_range(block_y):
+        below = _filtered_row(x, top + row + y + 3, height, width, channels, column, c, 2)
+        v = above + 3.0 * (upper + lower) + below
+        address = out + (row + y) * (width + 1) * channels
+        tl.store(address, v.to(out.dtype.element_ty), mask=known & (row + y < rows))
+        above, upper, lower = upper, lower, below
 
 
-@triton.jit
+@triton.jit(do_not_specialize=PLACES)
 def join(
     x, feature, k, out, height, width, channels, top, rows, x_image, feature_image, out_image,
-    block_x: tl.constexpr, block_c: tl.constexpr,
+    block_x: tl.constexpr, block_c: tl.constexpr, block_y: tl.constexpr,
 ):  # fmt: skip
-    """`out` is one column narrower than x and has both halves."""
-    image, y = (tl.program_id(0) // rows).to(tl.int64), tl.program_id(0) % rows
+    """`out` is one column narrower than x and has both halves; rows as in `blur`."""
+    blocks = tl.cdiv(rows, block_y)
+    image, row = (tl.program_id(0) // blocks).to(tl.int64), tl.program_id(0) % blocks * block_y
     column = tl.program_id(1) * block_x + tl.arange(0, block_x)
     c = tl.program_id(2) * block_c + tl.arange(0, block_c)
-    k += image * 6 * channels
     known = (column < width - 1)[:, None] & (c < channels)[None, :]
-    pixel = y * (width - 1) + column
-    first = _half(_filtered(x + image * x_image, height, width, channels, top + y, column, c, 1), k, 0, 1, channels, c)
-    f = tl.load(feature + image * feature_image + pixel[:, None] * channels + c[None, :], mask=known, other=0.0)
-    second = _half(f.to(tl.float32), k, 2, 3, channels, c)
-    address = out + image * out_image + pixel[:, None] * 2 * channels + c[None, :]
-    m, n = (tl.load(k + 4 * channels + c, mask=c < channels), tl.load(k + 5 * channels + c, mask=c < channels))
-    tl.store(address, (first * m[None, :]).to(out.dtype.element_ty), mask=known)
-    tl.store(address + channels, (second * n[None, :]).to(out.dtype.element_ty), mask=known)
+    k += image * 6 * channels
+    # Read before anything is stored, which might be anywhere for all the compiler knows.
+    gain, bias, modulation = _row(k, 0, channels, c), _row(k, 1, channels, c), _row(k, 4, channels, c)
+    gain_2, bias_2, modulation_2 = _row(k, 2, channels, c), _row(k, 3, channels, c), _row(k, 5, channels, c)
+    x += image * x_image
+    feature += image * feature_image
+    out += image * out_image
+    above, upper, lower = _three_rows(x, top + row, height, width, channels, column, c, 1)
+    for y in tl.static_range(block_y):
+        below = _filtered_row(x, top + row + y + 3, height, width, channels, column, c, 1)
+        inside = known & (row + y < rows)
+        pixel = ((row + y) * (width - 1) + column)[:, None] * channels + c[None, :]
+        f = tl.load(feature + pixel, mask=inside, other=0.0).to(tl.float32)
+        first = _leaky((above + 3.0 * (upper + lower) + below) * gain + bias) * modulation
+        second = _leaky(f * gain_2 + bias_2) * modulation_2
+        address = out + ((row + y) * (width - 1) + column)[:, None] * 2 * channels + c[None, :]
+        tl.store(address, first.to(out.dtype.element_ty), mask=inside)
+        tl.store(address + channels, second.to(out.dtype.element_ty), mask=inside)
+        above, upper, lower = upper, lower, below
 
 
 @triton.jit
@@ -122,6 +149,12 @@ def _doubled(below, size, y, column, colour: tl.constexpr, known):
 
 
 @triton.jit
+def _product(first, second, rgb, colour: tl.constexpr, channels, c):
+    """Of both halves' channels with their weights for a colour. [block_x]"""
+    return tl.sum(first * _row(rgb, 2 * colour, channels, c) + second * _row(rgb, 2 * colour + 1, channels, c), axis=1)
+
+
+@triton.jit(do_not_specialize=PLACES)
 def paint(
     x, feature, k, rgb, bias, below, out, target, width, channels, row, rows, x_image, feature_image, out_image,
     target_image, has_below: tl.constexpr, has_out: tl.constexpr, block_x: tl.constexpr, block_c: tl.constexpr,
@@ -142,22 +175,15 @@ def paint(
         place = pixel[:, None] * channels + c[None, :]
         first = tl.load(x + image * x_image + place, mask=known, other=0.0).to(tl.float32)
         second = tl.load(feature + image * feature_image + place, mask=known, other=0.0).to(tl.float32)
-        first = _half(first, k, 0, 1, channels, c)
-        second = _half(second, k, 2, 3, channels, c)
-        weights = rgb + c
-        valid = c < channels
-        red += tl.sum(first * tl.load(weights, mask=valid, other=0.0)[None, :], axis=1)
-        red += tl.sum(second * tl.load(weights + channels, mask=valid, other=0.0)[None, :], axis=1)
-        green += tl.sum(first * tl.load(weights + 2 * channels, mask=valid, other=0.0)[None, :], axis=1)
-        green += tl.sum(second * tl.load(weights + 3 * channels, mask=valid, other=0.0)[None, :], axis=1)
-        blue += tl.sum(first * tl.load(weights + 4 * channels, mask=valid, other=0.0)[None, :], axis=1)
-        blue += tl.sum(second * tl.load(weights + 5 * channels, mask=valid, other=0.0)[None, :], axis=1)
+        first = _leaky(first * _row(k, 0, channels, c) + _row(k, 1, channels, c))
+        second = _leaky(second * _row(k, 2, channels, c) + _row(k, 3, channels, c))
+        red += _product(first, second, rgb, 0, channels, c)
+        green += _product(first, second, rgb, 1, channels, c)
+        blue += _product(first, second, rgb, 2, channels, c)
         if has_out:
-            m = tl.load(k + 4 * channels + c, mask=valid, other=0.0)
-            n = tl.load(k + 5 * channels + c, mask=valid, other=0.0)
             address = out + image * out_image + pixel[:, None] * 2 * channels + c[None, :]
-            tl.store(address, (first * m[None, :]).to(out.dtype.element_ty), mask=known)
-            tl.store(address + channels, (second * n[None, :]).to(out.dtype.element_ty), mask=known)
+            tl.store(address, (first * _row(k, 4, channels, c)).to(out.dtype.element_ty), mask=known)
+            tl.store(address + channels, (second * _row(k, 5, channels, c)).to(out.dtype.element_ty), mask=known)
     red += tl.load(bias)
     green += tl.load(bias + 1)
     blue += tl.load(bias + 2)

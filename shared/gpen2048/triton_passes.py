@@ -8,8 +8,10 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-TILE = 1024  # elements of one half that a program holds at a time
-MOST_CHANNELS = 64  # of a tile
+# Elements of one half that a program holds at a time, and channels of them (measured on an H200).
+TILE, MOST_CHANNELS = 1024, 64
+WIDE_TILE = 2048
+ROWS = 8  # that a program filters one after the other
 
 
 class TritonPasses:
@@ -26,23 +28,23 @@ class TritonPasses:
         n, channels, rows, width = out.shape
         weight, bias = weight.to(image.device).flatten(1).contiguous(), bias.to(image.device, torch.float32)
         sides = (width, channels, rows, image.stride(0), *image.stride()[1:], out.stride(0))
-        with _on(image):
+        with on(image):
             self._kernels.colour[_grid(n * rows, width, channels)](image, weight, bias, out, *sides, **_tile(channels))
 
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         n, channels, height, width = x.shape
         rows = out.shape[2]
-        tile = _tile(channels)
-        with _on(x):
-            self._kernels.blur[_grid(n * rows, width + 1, channels)](
-                x, out, height, width, channels, top, rows, x.stride(0), out.stride(0), **tile
+        sides = (height, width, channels, top, rows, x.stride(0), out.stride(0))
+        with on(x):
+            self._kernels.blur[_grid(n * -(-rows // ROWS), width + 1, channels)](
+                x, out, *sides, block_y=ROWS, **_tile(channels)
             )
 
     def activate(self, x: Tensor, bias: Tensor, out: Tensor) -> None:
         n, channels, rows, width = x.shape
         grid = (n * rows, -(-width * channels // TILE))
         strides = (x.stride(0), out.stride(0))
-        with _on(x):
+        with on(x):
             self._kernels.activate[grid](
                 x, bias.to(x.device, torch.float32), out, width * channels, channels, rows, *strides, block=TILE
             )
@@ -50,10 +52,10 @@ class TritonPasses:
     def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
         n, channels, height, width = x.shape
         rows = out.shape[2]
-        strides = (x.stride(0), feature.stride(0), out.stride(0))
-        with _on(x):
-            self._kernels.join[_grid(n * rows, width - 1, channels)](
-                x, feature, constants, out, height, width, channels, top, rows, *strides, **_tile(channels)
+        sides, strides = (height, width, channels, top, rows), (x.stride(0), feature.stride(0), out.stride(0))
+        with on(x):
+            self._kernels.join[_grid(n * -(-rows // ROWS), width - 1, channels)](
+                x, feature, constants, out, *sides, *strides, block_y=ROWS, **_tile(channels)
             )
 
     def paint(
@@ -72,17 +74,17 @@ class TritonPasses:
         tensors = (x, feature, constants, weight, bias, image if below is None else below, x if out is None else out)
         strides = (x.stride(0), feature.stride(0), 0 if out is None else out.stride(0), image.stride(0))
         choices = {"has_below": below is not None, "has_out": out is not None}
-        rows_and_columns = _grid(n * rows, width, channels)[:2]
-        with _on(x):
-            self._kernels.paint[rows_and_columns](
-                *tensors, image, width, channels, row, rows, *strides, **choices, **_tile(channels)
+        tile = _tile(channels, WIDE_TILE, channels)  # all channels at once: a colour is the sum of them
+        with on(x):
+            self._kernels.paint[(n * rows, -(-width // tile["block_x"]))](
+                *tensors, image, width, channels, row, rows, *strides, **choices, **tile
             )
 
 
-def _tile(channels: int) -> dict[str, int]:
+def _tile(channels: int, tile: int = TILE, most: int = MOST_CHANNELS) -> dict[str, int]:
     """Columns and channels of a program, both powers of two."""
-    block = min(MOST_CHANNELS, 1 << (channels - 1).bit_length())
-    return {"block_x": TILE // block, "block_c": block}
+    block = 1 << (min(most, channels) - 1).bit_length()
+    return {"block_x": max(tile // block, 1), "block_c": block}
 
 
 def _grid(lines: int, columns: int, channels: int) -> tuple[int, int, int]:
@@ -91,6 +93,6 @@ def _grid(lines: int, columns: int, channels: int) -> tuple[int, int, int]:
     return lines, -(-columns // tile["block_x"]), -(-channels // tile["block_c"])
 
 
-def _on(x: Tensor) -> AbstractContextManager[object]:
+def on(x: Tensor) -> AbstractContextManager[object]:
     """Triton launches on the current device."""
     return torch.cuda.device(x.device) if x.is_cuda else nullcontext()

@@ -70,6 +70,8 @@ class Engine(Protocol):
 class WalkLevels:
     """Float32 and bfloat16 on the CPU; levels that the engine's walk does not cover are left to `others`."""
 
+    is_fused = False
+
     def __init__(self, engine: Engine, others: Levels):
         self._engine = engine
         self._others = others
@@ -94,18 +96,12 @@ class WalkLevels:
         return Stored(out)
 
     def grow(
-        self,
-        level: DecoderLevel,
-        below: Below,
-        feature: Feature,
-        out: Tensor | None,
-        image: Tensor,
-        workspace: Workspace,
-    ) -> None:
+        self, level: DecoderLevel, below: Below, feature: Feature, image: Tensor, workspace: Workspace
+    ) -> Tensor | None:
         size = image.shape[2]
         if not workspace.schedule.is_walked(size):
-            self._others.grow(level, below, feature, out, image, workspace)
-            return
+            return self._others.grow(level, below, feature, image, workspace)
+        out = workspace.output(size)
         assert level.up is not None and level.up_constants is not None  # so above 4x4
         assert below.output is not None and below.image is not None
         up = self._engine.transposed(level.up.weight, workspace)
@@ -134,6 +130,7 @@ class WalkLevels:
                 size,
                 workspace.schedule.config.channels(size),
             )
+        return out
 
     def _run(self, kernel: Kernel, rows: tuple[int, int], rooms: Sequence[Sequence[Any]], *arguments: Any) -> None:
         """The kernel over `rows`, divided among threads."""

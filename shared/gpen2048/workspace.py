@@ -14,6 +14,7 @@ from torch import Tensor
 from .network import SMALLEST, NetworkConfig
 from .pages import LINE, aligned
 from .walks import Walk
+from .window_weights import CHANNELS
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Schedule:
 
     `rows` bounds the rows of a level's output that are computed at once; without `keep_first` the full-size encoder
     feature is computed again where it is needed, which costs 0.1 % of the arithmetic. Levels that `walk` covers are
-    computed without strips.
+    computed without strips. Where levels are `fused`, those of few channels keep nothing between their parts.
     """
 
     config: NetworkConfig
@@ -31,6 +32,7 @@ class Schedule:
     rows: int
     keep_first: bool
     walk: Walk | None = None
+    fused: bool = False
 
     def in_strips(self, resolution: int) -> bool:
         """Levels in strips go image by image, so that temporaries do not grow with the batch."""
@@ -58,14 +60,19 @@ class Schedule:
         source = 2 * resolution
         return images, self.config.channels(source), 2 * rows + 1, source + 1
 
-    def padded_shape(self, resolution: int) -> tuple[int, int, int, int]:
-        """The decoder's strip between its two convolutions."""
+    def joined_shape(self, resolution: int) -> tuple[int, int, int, int]:
+        """The decoder's level between its two convolutions, or a strip with a row on either side."""
         images, rows = self.strip(resolution)
-        return images, 2 * self.config.channels(resolution), rows + 2, resolution
+        margin = 2 if self.in_strips(resolution) else 0
+        return images, 2 * self.config.channels(resolution), rows + margin, resolution
 
     def is_walked(self, resolution: int) -> bool:
         """Whether the level that gives `resolution` is computed in one walk."""
         return self.walk is not None and self.walk.covers(resolution)
+
+    def is_fused(self, resolution: int) -> bool:
+        """Whether the part of a level that has `resolution` is done in single kernels."""
+        return self.fused and self.config.channels(resolution) in CHANNELS
 
     @property
     def room(self) -> int:
@@ -116,7 +123,7 @@ class Block:
         for distance, resolution in enumerate(reversed(inner)):
             self.outputs[resolution] = above[resolution] if distance % 2 == 0 else end - sizes[resolution]
         self.scratch = end
-        strips = [schedule.padded_shape(r) for r in schedule.config.resolutions[1:] if not schedule.is_walked(r)]
+        strips = [schedule.joined_shape(r) for r in schedule.config.resolutions[1:] if not schedule.is_walked(r)]
         strips += [schedule.filtered_shape(r) for r in inner if not schedule.is_walked(r)]
         rooms = 0 if schedule.walk is None else schedule.walk.threads * schedule.room
         self.total = end + max([rooms, *(schedule.size_of(shape) for shape in strips)])
@@ -138,8 +145,10 @@ class Workspace:
         offset = None if self._block is None else self._block.features[resolution]
         return self._tensor(self.schedule.feature_shape(resolution), offset)
 
-    def output(self, resolution: int) -> Tensor:
-        """What a decoder level leaves to the next one."""
+    def output(self, resolution: int) -> Tensor | None:
+        """What a decoder level leaves to the next one, if there is one."""
+        if resolution == self.schedule.config.size:
+            return None
         offset = None if self._block is None else self._block.outputs[resolution]
         return self._tensor(self.schedule.output_shape(resolution), offset)
 

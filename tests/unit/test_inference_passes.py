@@ -140,13 +140,13 @@ def test_passes_that_differ_are_not_used(monkeypatch: pytest.MonkeyPatch, caplog
 
 def test_a_device_that_computes_wrongly_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """MPS once lost the results of operations in place, where they were channels last."""
-    real = choice._trial
+    real = choice.passes_trial
 
     def trial(passes: Passes, device: torch.device, dtype: torch.dtype) -> list[Tensor]:
         results = real(passes, torch.device("cpu"), dtype)
         return [result.zero_() for result in results] if device.type == "mps" else results
 
-    monkeypatch.setattr(choice, "_trial", trial)
+    monkeypatch.setattr(choice, "passes_trial", trial)
     choice._plain.cache_clear()
     with pytest.raises(DeviceError, match=r"computes wrongly on mps.*update PyTorch"):
         choice.passes_for(torch.device("mps"), torch.float32)
@@ -174,7 +174,7 @@ def test_nothing_heavy_is_imported_with_the_package() -> None:
 
 INTERPRETED = """
 import torch
-from gpen2048.choice import prove
+from gpen2048.proving import prove
 from gpen2048.triton_passes import TritonPasses
 from gpen2048.inference import Network
 from gpen2048 import inference

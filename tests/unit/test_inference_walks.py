@@ -290,9 +290,10 @@ def test_walks_that_differ_are_not_used(
         def __init__(self, engine: object, others: Levels):
             super().__init__(TorchPasses())
 
-        def grow(self, *arguments: object) -> None:
-            super().grow(*arguments)  # pyright: ignore[reportArgumentType]  handed on as they are
-            F.relu_(arguments[4])  # pyright: ignore[reportArgumentType]  the image
+        def grow(self, *arguments: object) -> Tensor | None:
+            out = super().grow(*arguments)  # pyright: ignore[reportArgumentType]  handed on as they are
+            F.relu_(arguments[3])  # pyright: ignore[reportArgumentType]  the image
+            return out
 
     monkeypatch.setattr(choice, "WalkLevels", Wrong)
     with caplog.at_level("INFO"):

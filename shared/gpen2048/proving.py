@@ -1,0 +1,111 @@
+"""Implementations tried on a device before they are used: whether they give PyTorch's results, and how fast."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from .layers import Convolution, StyledConvolution
+from .levels import Below, Levels, Stored, StripLevels
+from .network import NetworkConfig
+from .passes import Passes, TorchPasses
+from .styles import DecoderLevel
+from .trials import waves
+from .workspace import Schedule, Workspace
+
+TF32_EPS = 2.0**-10
+TRIAL_CHANNELS = 80  # two blocks of Triton's kernels, the second not full
+PROOF, TIMED = 128, 512  # px of a level that is only right or wrong, and of one that takes long enough to be timed
+RUNS = 5
+
+
+def prove(passes: Passes, device: torch.device, dtype: torch.dtype) -> None:
+    """Compiles the passes by using them once; raises ArithmeticError if they differ from PyTorch's."""
+    seen, wanted = passes_trial(passes, device, dtype), passes_trial(TorchPasses(), device, dtype)
+    tolerance = 16 * _eps(device, dtype)
+    for one, other in zip(seen, wanted):
+        if not torch.allclose(one.float(), other.float(), rtol=tolerance, atol=tolerance):
+            raise ArithmeticError(f"a pass differs from PyTorch's by {(one - other).abs().amax():.3g}")
+
+
+def prove_levels(levels: Levels, device: torch.device, dtype: torch.dtype) -> None:
+    """Compiles the levels by using them once; raises ArithmeticError if they differ from PyTorch's."""
+    seen, wanted = (_LevelTrial(way, device, dtype, PROOF).run() for way in (levels, StripLevels(TorchPasses())))
+    exact = device.type == "cpu" and dtype == torch.float32
+    tolerance = 1e-4 if exact else 16 * _eps(device, dtype)
+    for one, other in zip(seen, wanted):
+        difference = (one.float() - other.float()).abs().amax() / other.float().std()
+        if not difference <= tolerance:
+            raise ArithmeticError(f"a level differs from PyTorch's by {difference:.3g}")
+
+
+def level_seconds(levels: Levels, device: torch.device, dtype: torch.dtype) -> float:
+    """Of an encoder and a decoder level, once all is compiled and chosen; CUDA only."""
+    trial = _LevelTrial(levels, device, dtype, TIMED)
+    trial.run()
+    torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    for _ in range(RUNS):
+        trial.run()
+    torch.cuda.synchronize(device)
+    return (time.perf_counter() - start) / RUNS
+
+
+def _eps(device: torch.device, dtype: torch.dtype) -> float:
+    """Hosts let CUDA multiply float32 matrices in TF32 (A1111 does), which PyTorch's ways then do."""
+    return max(torch.finfo(dtype).eps, TF32_EPS if device.type == "cuda" else 0.0)
+
+
+def passes_trial(
+    passes: Passes, device: torch.device, dtype: torch.dtype, channels: int = TRIAL_CHANNELS
+) -> list[Tensor]:
+    """What the passes make of two small images of waves, of more channels than a kernel does at once."""
+    c, n = channels, 2
+    feature, wide, tall = (waves(shape, device, dtype) for shape in ((n, c, 4, 8), (n, c, 4, 9), (n, 2 * c, 4, 8)))
+    constants = waves((n, 6, c, 1), device, torch.float32)[..., 0].contiguous()
+    blurred, joined, painted, activated, coloured = (x.clone() for x in (wide, tall, tall, feature, feature))
+    below, image = (waves((n, 3, *size), device, torch.float32) for size in ((4, 4), (4, 8)))
+    rgb = (waves((n, 3, 2 * c, 1), device, torch.float32)[..., 0].contiguous() / c, constants[0, 0, :3])
+    passes.blur(feature, -2, blurred)
+    passes.activate(feature.clone(), constants[0, 1], activated)
+    passes.colour(image.clone(), waves((c, 3, 1, 1), device, dtype), constants[0, 1], coloured)
+    passes.join(wide.clone(), -1, feature, constants, joined)
+    passes.paint(feature.clone(), feature, constants, rgb, below, 2, image, painted)
+    return [blurred, activated, coloured, joined, painted, image]
+
+
+class _LevelTrial:
+    """A largest level, of waves: with 16 channels, and 32 next to it, it meets both kinds of a CPU's tile products."""
+
+    def __init__(self, levels: Levels, device: torch.device, dtype: torch.dtype, size: int):
+        self._levels = levels
+        config = NetworkConfig(size, 1, size / 1024)
+        walk = levels.walk(config, frugal=False)
+        walk = None if walk is None else replace(walk, threads=1)  # with many, an engine may not cover small levels
+        self._workspace = Workspace(Schedule(config, 1, dtype, size, keep_first=True, walk=walk), device)
+        half = size // 2
+        self._feature = Stored(waves((1, 16, size, size), device, dtype))
+        self._below = waves((1, 64, half, half), device, dtype), waves((1, 3, half, half), device, torch.float32)
+        self._image = torch.empty((1, size, size, 3), device=device).permute(0, 3, 1, 2)
+        shrinking, up, second = (
+            waves(shape, device, torch.float32) / 8 for shape in ((32, 16, 3, 3), (16, 64, 3, 3), (16, 32, 3, 3))
+        )
+        constants = waves((1, 6, 16, 1), device, torch.float32)[..., 0].contiguous()
+        colours = waves((1, 3, 32, 1), device, torch.float32)[..., 0].contiguous()
+        self._layer = Convolution(shrinking, constants[0, :2].flatten(), dtype)
+        styled = [
+            StyledConvolution(weight, colours[0, 0], colours[0, 0, :1], number == 0, 1.0, dtype)
+            for number, weight in enumerate((up, second))
+        ]
+        self._level = DecoderLevel(styled[0], constants, styled[1], constants, (colours, constants[0, 0, :3]))
+
+    @torch.inference_mode()
+    def run(self) -> list[Tensor]:
+        """What the encoder and the decoder level make."""
+        workspace, half = self._workspace, self._image.shape[2] // 2
+        shrunk = self._levels.shrink(self._feature, self._layer, workspace.feature(half), workspace).tensor.clone()
+        self._levels.grow(self._level, Below(*self._below), self._feature, self._image, workspace)
+        return [shrunk, self._image]
