@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 
 import torch
@@ -13,6 +17,8 @@ TILE, MOST_CHANNELS = 1024, 64
 WIDE_TILE = 2048
 ROWS = 8  # that a program filters one after the other
 
+logger = logging.getLogger(__name__)
+
 
 class TritonPasses:
     """Float32, float16 and bfloat16. Raises ImportError, or Triton's own errors, where Triton does not work."""
@@ -22,6 +28,7 @@ class TritonPasses:
     def __init__(self) -> None:
         from . import triton_kernels
 
+        _announce()
         self._kernels: ModuleType = triton_kernels
 
     def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
@@ -96,3 +103,11 @@ def _grid(lines: int, columns: int, channels: int) -> tuple[int, int, int]:
 def on(x: Tensor) -> AbstractContextManager[object]:
     """Triton launches on the current device."""
     return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
+
+
+@cache
+def _announce() -> None:
+    """Says in the log, before kernels are compiled, that this takes a while; nothing where Triton has kept ours."""
+    folder = Path(os.environ.get("TRITON_CACHE_DIR") or Path.home() / ".triton" / "cache")
+    if not any(folder.glob("*/join.json")):
+        logger.warning("GPEN compiles its kernels for this GPU; once, for about a quarter of a minute")
