@@ -108,6 +108,6 @@ def on(x: Tensor) -> AbstractContextManager[object]:
 @cache
 def _announce() -> None:
     """Says in the log, before kernels are compiled, that this takes a while; nothing where Triton has kept ours."""
-    folder = Path(os.environ.get("TRITON_CACHE_DIR") or Path.home() / ".triton" / "cache")
+    folder = Path(os.getenv("TRITON_CACHE_DIR") or Path.home() / ".triton" / "cache")
     if not any(folder.glob("*/join.json")):
         logger.warning("GPEN compiles its kernels for this GPU; once, for about a quarter of a minute")
