@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -108,6 +108,7 @@ def on(x: Tensor) -> AbstractContextManager[object]:
 @cache
 def _announce() -> None:
     """Says in the log, before kernels are compiled, that this takes a while; nothing where Triton has kept ours."""
-    folder = Path(os.getenv("TRITON_CACHE_DIR") or Path.home() / ".triton" / "cache")
+    knobs = getattr(import_module("triton"), "knobs", None)  # since Triton 3.4
+    folder = Path.home() / ".triton" / "cache" if knobs is None else Path(knobs.cache.dir)
     if not any(folder.glob("*/join.json")):
         logger.warning("GPEN compiles its kernels for this GPU; once, for about a quarter of a minute")
