@@ -107,7 +107,8 @@ def _walked(engine: Callable[[], Engine], dtype: torch.dtype) -> Levels | None:
         if is_out_of_memory(error):
             raise
         name = engine.__name__.strip("_")
-        logger.info("GPEN walks over no levels by %s (%s): %s: %s", name, dtype, type(error).__name__, error)
+        reason = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"  # what a processor lacks
+        logger.info("GPEN walks over no levels by %s (%s): %s", name, dtype, reason)
         return None
 
 

@@ -53,6 +53,7 @@ class Network(FoldedNetwork):
         self._recordings = Recordings()
         self._kept: list[Workspace] = []
         self._weights: list[nn.Parameter] = []
+        self.eval()
 
     @classmethod
     def from_state_dict(
