@@ -53,7 +53,7 @@ class Network(FoldedNetwork):
         self._recordings = Recordings()
         self._kept: list[Workspace] = []
         self._weights: list[nn.Parameter] = []
-        self.eval()
+        self.train(False)
 
     @classmethod
     def from_state_dict(

@@ -32,8 +32,18 @@ def prove(passes: Passes, device: torch.device, dtype: torch.dtype) -> None:
 
 
 def prove_levels(levels: Levels, device: torch.device, dtype: torch.dtype) -> None:
-    """Compiles the levels by using them once; raises ArithmeticError if they differ from PyTorch's."""
-    seen, wanted = (_LevelTrial(way, device, dtype, PROOF).run() for way in (levels, StripLevels(TorchPasses())))
+    """Compiles the levels by using them once; raises ArithmeticError if they differ from PyTorch's.
+
+    A fused level must also be right with 32 channels and something left to a next level.
+    """
+    _prove_level(levels, device, dtype, last=True)
+    if levels.is_fused:
+        _prove_level(levels, device, dtype, last=False)
+
+
+def _prove_level(levels: Levels, device: torch.device, dtype: torch.dtype, *, last: bool) -> None:
+    ways = (levels, StripLevels(TorchPasses()))
+    seen, wanted = (_LevelTrial(way, device, dtype, PROOF, last=last).run() for way in ways)
     exact = device.type == "cpu" and dtype == torch.float32
     tolerance = 1e-4 if exact else 16 * _eps(device, dtype)
     for one, other in zip(seen, wanted):
@@ -78,23 +88,24 @@ def passes_trial(
 
 
 class _LevelTrial:
-    """A largest level, of waves: with 16 channels, and 32 next to it, it meets both kinds of a CPU's tile products."""
+    """A level of waves: the last one, with 16 channels, or the one before, with 32; both kinds of a CPU's products."""
 
-    def __init__(self, levels: Levels, device: torch.device, dtype: torch.dtype, size: int):
+    def __init__(self, levels: Levels, device: torch.device, dtype: torch.dtype, size: int, *, last: bool = True):
         self._levels = levels
-        config = NetworkConfig(size, 1, size / 1024)
+        config = NetworkConfig(size if last else 2 * size, 1, size / (1024 if last else 512))
         walk = levels.walk(config, frugal=False)
         walk = None if walk is None else replace(walk, threads=1)  # with many, an engine may not cover small levels
-        self._workspace = Workspace(Schedule(config, 1, dtype, size, keep_first=True, walk=walk), device)
-        half = size // 2
-        self._feature = Stored(waves((1, 16, size, size), device, dtype))
-        self._below = waves((1, 64, half, half), device, dtype), waves((1, 3, half, half), device, torch.float32)
+        schedule = Schedule(config, 1, dtype, config.size, keep_first=True, walk=walk)
+        self._workspace = Workspace(schedule, device)
+        c, half = config.channels(size), size // 2
+        self._feature = Stored(waves((1, c, size, size), device, dtype))
+        self._below = waves((1, 4 * c, half, half), device, dtype), waves((1, 3, half, half), device, torch.float32)
         self._image = torch.empty((1, size, size, 3), device=device).permute(0, 3, 1, 2)
         shrinking, up, second = (
-            waves(shape, device, torch.float32) / 8 for shape in ((32, 16, 3, 3), (16, 64, 3, 3), (16, 32, 3, 3))
+            waves(shape, device, torch.float32) / 8 for shape in ((2 * c, c, 3, 3), (c, 4 * c, 3, 3), (c, 2 * c, 3, 3))
         )
-        constants = waves((1, 6, 16, 1), device, torch.float32)[..., 0].contiguous()
-        colours = waves((1, 3, 32, 1), device, torch.float32)[..., 0].contiguous()
+        constants = waves((1, 6, c, 1), device, torch.float32)[..., 0].contiguous()
+        colours = waves((1, 3, 2 * c, 1), device, torch.float32)[..., 0].contiguous()
         self._layer = Convolution(shrinking, constants[0, :2].flatten(), dtype)
         styled = [
             StyledConvolution(weight, colours[0, 0], colours[0, 0, :1], number == 0, 1.0, dtype)
@@ -107,5 +118,5 @@ class _LevelTrial:
         """What the encoder and the decoder level make."""
         workspace, half = self._workspace, self._image.shape[2] // 2
         shrunk = self._levels.shrink(self._feature, self._layer, workspace.feature(half), workspace).tensor.clone()
-        self._levels.grow(self._level, Below(*self._below), self._feature, self._image, workspace)
-        return [shrunk, self._image]
+        out = self._levels.grow(self._level, Below(*self._below), self._feature, self._image, workspace)
+        return [shrunk, self._image, *([] if out is None else [out])]
