@@ -56,13 +56,13 @@ def _parts(levels: StripLevels, size: int, dtype: torch.dtype) -> dict[str, Call
         (1, channels, size, size), (1, 2 * channels, half, half), (1, 4 * channels, half, half)
     ))  # fmt: skip
     image_below, image = _random(1, 3, half, half), _random(1, 3, size, size)
-    constants, colours, zeros = (torch.rand(shape, device=CUDA) for shape in (
+    constants, colours, biases = (torch.rand(shape, device=CUDA) for shape in (
         (1, 6, channels), (1, 3, 2 * channels), (2 * channels,)
     ))  # fmt: skip
-    layer = Convolution(_random(2 * channels, channels, 3, 3), zeros, dtype)
-    up = StyledConvolution(_random(channels, 4 * channels, 3, 3), zeros, zeros[:1], True, 1.0, dtype)
-    last = StyledConvolution(_random(channels, 2 * channels, 3, 3), zeros, zeros[:1], False, 1.0, dtype)
-    level = DecoderLevel(up, constants, last, constants, (colours, zeros[:3]))
+    layer = Convolution(_random(2 * channels, channels, 3, 3), biases, dtype)
+    up = StyledConvolution(_random(channels, 4 * channels, 3, 3), biases, biases[:1], True, 1.0, dtype)
+    last = StyledConvolution(_random(channels, 2 * channels, 3, 3), biases, biases[:1], False, 1.0, dtype)
+    level = DecoderLevel(up, constants, last, constants, (colours, biases[:3]))
     return {
         "shrink": lambda: levels.shrink(Stored(feature), layer, shrunk, workspace),
         "grow": lambda: levels.grow(level, Below(below, image_below), Stored(feature), image, workspace),

@@ -52,7 +52,7 @@ def _compare(size: int, batch: int, options: argparse.Namespace) -> dict[str, An
         task = {"size": size, "batch": batch, "device": options.device, "authors": options.authors}
         task["model"] = str(Path(folder) / "network.onnx")
         if "onnxruntime" in options.baselines:
-            timing.Worker(Path(__file__), {**task, "kind": "export"}).wait().finish()
+            timing.Worker(Path(__file__), {**task, "kind": "export"}).finish()
         for baseline in options.baselines:
             run["against"][baseline] = _group(baseline, task, options)
     return run
@@ -65,8 +65,6 @@ def _group(baseline: str, task: Task, options: argparse.Namespace) -> dict[str, 
             name = f"{precision}{' low_memory' if low_memory else ''}"
             tasks[name] = {**task, "kind": "folded", "precision": precision, "low_memory": low_memory}
     workers = {name: timing.Worker(Path(__file__), described) for name, described in tasks.items()}
-    for worker in workers.values():
-        worker.wait()
     samples = timing.in_turns(workers, options.rounds)
     table: dict[str, Any] = {}
     for name, worker in workers.items():
@@ -95,7 +93,7 @@ def _work(task: Task) -> None:
         return
     on_cuda = task["device"].startswith("cuda")
     if on_cuda:
-        # Events and the allocator's peak are the current device's; which one "cuda" is, torch does not ask itself.
+        # Events and the allocator's peak are the current device's, which is set by number only.
         torch.cuda.set_device(torch.device(task["device"]).index or 0)
     run = contender(task)
     gc.collect()

@@ -17,8 +17,9 @@ from sections import PLOTS, Table, pyplot, section, table
 PAGE = Path(__file__).parent / "README.md"
 HEAD = """# Benchmarks
 
-Made by `make benchmark-page` from the JSON files in `results/`, which `make benchmark` measures; do not edit. Ratios
-are medians over neighbouring runs of the contenders, each in its turn; "processor" is the time of all threads together.
+Made by `make benchmark-page` from the JSON files in `results/`, which `make benchmark` measures, on NVIDIA's GPUs `make
+benchmark-cuda`; do not edit. Ratios are medians over neighbouring runs of the contenders, each in its turn (those
+of fused levels are of two medians); "processor" is the time of all threads together.
 """
 
 

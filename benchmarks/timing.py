@@ -92,16 +92,12 @@ def serve(
 
 
 class Worker:
-    """A process of its own, which loads, waits, and runs when told."""
+    """A process of its own, loaded and waiting; runs when told."""
 
     def __init__(self, script: Path, task: dict[str, Any]):
         command = [sys.executable, str(script), "--worker", json.dumps(task)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def wait(self) -> Worker:
-        """Until it has loaded."""
         self._answer()
-        return self
 
     def run(self) -> Sample:
         assert self._process.stdin is not None
@@ -156,6 +152,8 @@ def machine(device: str) -> dict[str, Any]:
 
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
     versions = {package: _version(package) for package in PACKAGES}
+    if device.startswith("cuda"):
+        versions |= {"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())}
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "device": name,

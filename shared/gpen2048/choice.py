@@ -79,8 +79,8 @@ def _unless_short_of_memory(make: Callable[[], Levels | None]) -> Levels | None:
 def _fused(kind: str, index: int | None, dtype: torch.dtype) -> Levels | None:
     """Levels with products by Triton, if they work on this device, give PyTorch's results and are not slower."""
     device = torch.device(kind, index) if index is not None else torch.device(kind)
-    passes = passes_for(device, dtype)
-    if passes.is_plain:
+    passes = _compiled(kind, index, dtype)
+    if passes is None:
         return None
     try:
         levels = TritonLevels(passes)

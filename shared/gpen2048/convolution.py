@@ -59,6 +59,15 @@ def allows_tf32() -> bool:
         return convolutions.conv.fp32_precision == "tf32"
 
 
+def multiplies_in_tf32() -> bool:
+    """Whether PyTorch may have CUDA multiply float32 matrices in TF32, as A1111 tells it to."""
+    try:
+        return bool(torch.backends.cuda.matmul.allow_tf32)
+    except RuntimeError:
+        matrices: Any = torch.backends.cuda.matmul
+        return matrices.fp32_precision == "tf32"
+
+
 def activate(x: Tensor) -> Tensor:
     """Leaky ReLU without gain, in place where the type allows it."""
     if x.device.type == "cpu" and x.dtype == torch.float16:  # not in torch 2.1

@@ -28,7 +28,7 @@ from .workspace import Schedule, Workspace
 
 STRIP_ROWS = 128  # of a level's output: temporaries of about 16 MB in float32 at every level
 LOW_MEMORY_ROWS = 64
-# On GPUs a launch costs more than its temporaries: most in order of speed, PyTorch's passes, then `low_memory`.
+# On GPUs, where larger strips save launches; PyTorch's passes have large temporaries of their own.
 GPU_ROWS, GPU_PLAIN_ROWS, GPU_LOW_MEMORY_ROWS = 1024, 512, 256
 OnStage = Callable[[], None]
 
@@ -36,7 +36,7 @@ OnStage = Callable[[], None]
 class Network(FoldedNetwork):
     """GPEN for inference; make one with `from_state_dict`.
 
-    `low_memory` trades a little time for half of the activations' memory; results stay equal within rounding.
+    `low_memory` trades a little time for memory of activations, half of it on CPUs; results stay equal within rounding.
     `graphs` lets CUDA replay passes as graphs where that pays; the memory of their activations is then held until
     `release`. `last_note` says what the last call had to do differently than asked, or is None.
     """
@@ -52,7 +52,7 @@ class Network(FoldedNetwork):
         self.last_note = None
         self._recordings = Recordings()
         self._kept: list[Workspace] = []
-        self._weights: list[nn.Parameter] = []
+        self._owners: list[dict[str, nn.Parameter | None]] = []
         self.train(False)
 
     @classmethod
@@ -96,10 +96,6 @@ class Network(FoldedNetwork):
         """Gives back the memory kept between calls."""
         self._kept.clear()
         self._recordings.clear()
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Network:
-        self._weights = []
-        return super()._apply(fn, recurse)
 
     def _schedule(self, batch: int, dtype: torch.dtype, device: torch.device, levels: Levels) -> Schedule:
         rows = self._rows(device, dtype, levels)
@@ -161,8 +157,9 @@ class Network(FoldedNetwork):
         """A graph has no stages between which one could be told: all are told of before it."""
         for _ in range(2 * len(self.config.resolutions) - 1):
             on_stage()
-        self._weights = self._weights or list(self.parameters())  # kept: to list them takes as long as small networks
-        places = tuple(weight.data_ptr() for weight in self._weights)
+        if not self._owners:  # kept, since to look for them takes as long as a small network
+            self._owners = [vars(module)["_parameters"] for module in self.modules()]
+        places = tuple(weight.data_ptr() for owned in self._owners for weight in owned.values() if weight is not None)
         self._recordings.run((dtype, places), x, image, partial(self._launch, dtype=dtype, on_stage=_nothing))
 
     def _run(self, x: Tensor, image: Tensor, dtype: torch.dtype, on_stage: OnStage, levels: Levels) -> None:

@@ -97,7 +97,7 @@ class Levels(Protocol):
 
     @property
     def is_fused(self) -> bool:
-        """Whether levels of few channels are done in single kernels, with nothing stored between their parts."""
+        """Whether levels of few channels are done in fewer kernels: one, and two with one strip stored between them."""
         ...
 
     def walk(self, config: NetworkConfig, *, frugal: bool) -> Walk | None:
@@ -184,9 +184,10 @@ def _joined(
         return below.output.contiguous(memory_format=torch.channels_last)
     source = max(a // 2 - 2, 0)
     x = level.up(below.output[images, :, source : b // 2 + 2])
-    joined = workspace.scratch(workspace.schedule.joined_shape(size))
     if b - a == size:
         below.output = None
+    joined = workspace.scratch(workspace.schedule.joined_shape(size))
+    if b - a == size:
         passes.join(x, -1, feature, level.up_constants, joined)
         return joined
     first, last = max(a - 1, 0), min(b + 1, size)

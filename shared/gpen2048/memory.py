@@ -74,7 +74,7 @@ class _Walk:
             joined = self._schedule.joined_shape(resolution)
             raised = (images, channels, min(rows + 9, resolution + 1), resolution + 1)
             half = (images, channels, rows + 2, resolution)
-            stored = self._features(resolution) + self._images_below(resolution)
+            stored = self._features(resolution) + self._images(resolution)
             if self._schedule.is_walked(resolution):
                 yield stored + self._recomputed(resolution, RECOMPUTED_ROWS + 4, 1)
                 continue
@@ -113,9 +113,10 @@ class _Walk:
         channels = self._schedule.config.channels(resolution) * (2 if self._plain else 1) + RGB
         return self._schedule.size_of((images, channels, rows, resolution))
 
-    def _images_below(self, resolution: int) -> int:
-        below = resolution // 2
-        return self._schedule.batch * RGB * below**2 * torch.float32.itemsize
+    def _images(self, resolution: int) -> int:
+        """The image of the level below, and that of this one, unless it is the output."""
+        own = resolution**2 if resolution < self._schedule.config.size else 0
+        return self._schedule.batch * RGB * ((resolution // 2) ** 2 + own) * torch.float32.itemsize
 
     def _convolving(
         self, source: tuple[int, ...], result: tuple[int, ...], lowered: tuple[int, ...], *, doubling: bool = False

@@ -8,10 +8,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from .convolution import allows_tf32, multiplies_in_tf32
 from .layers import Convolution, StyledConvolution
 from .levels import Below, Levels, Stored, StripLevels
 from .network import NetworkConfig
 from .passes import Passes, TorchPasses
+from .precision import no_autocast
 from .styles import DecoderLevel
 from .trials import waves
 from .workspace import Schedule, Workspace
@@ -19,6 +21,7 @@ from .workspace import Schedule, Workspace
 TF32_EPS = 2.0**-10
 TRIAL_CHANNELS = 80  # two blocks of Triton's kernels, the second not full
 PROOF, TIMED = 128, 512  # px of a level that is only right or wrong, and of one that takes long enough to be timed
+EXACT = 1e-4  # of a level's standard deviation: what float32 may differ by
 RUNS = 5
 
 
@@ -34,39 +37,55 @@ def prove(passes: Passes, device: torch.device, dtype: torch.dtype) -> None:
 def prove_levels(levels: Levels, device: torch.device, dtype: torch.dtype) -> None:
     """Compiles the levels by using them once; raises ArithmeticError if they differ from PyTorch's.
 
-    A fused level must also be right with 32 channels and something left to a next level.
+    Fused ones must also be right with 32 channels and something left to a next level, and convolve many channels.
     """
     _prove_level(levels, device, dtype, last=True)
-    if levels.is_fused:
+    if isinstance(levels, StripLevels) and levels.is_fused:
         _prove_level(levels, device, dtype, last=False)
+        layer = StyledConvolution(*_many_channels(device), False, 1.0, dtype)
+        x = waves((1, 128, 4, 64), device, dtype)
+        _compare([levels.convolve(layer, x, 1)], [layer(x, 1)], device, dtype)
 
 
 def _prove_level(levels: Levels, device: torch.device, dtype: torch.dtype, *, last: bool) -> None:
     ways = (levels, StripLevels(TorchPasses()))
     seen, wanted = (_LevelTrial(way, device, dtype, PROOF, last=last).run() for way in ways)
-    exact = device.type == "cpu" and dtype == torch.float32
-    tolerance = 1e-4 if exact else 16 * _eps(device, dtype)
+    _compare(seen, wanted, device, dtype)
+
+
+def _compare(seen: list[Tensor], wanted: list[Tensor], device: torch.device, dtype: torch.dtype) -> None:
+    tolerance = max(EXACT, 16 * _eps(device, dtype))
     for one, other in zip(seen, wanted):
         difference = (one.float() - other.float()).abs().amax() / other.float().std()
         if not difference <= tolerance:
             raise ArithmeticError(f"a level differs from PyTorch's by {difference:.3g}")
 
 
+def _many_channels(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Weight, bias and feature gain of a layer with 64 outputs."""
+    weight, bias = (waves(shape, device, torch.float32) for shape in ((64, 128, 3, 3), (1, 1, 1, 128)))
+    return weight, bias.flatten(), bias.flatten()[:1]
+
+
 def level_seconds(levels: Levels, device: torch.device, dtype: torch.dtype) -> float:
-    """Of an encoder and a decoder level, once all is compiled and chosen; CUDA only."""
+    """The least that an encoder and a decoder level take, launches included, once all is compiled; CUDA only."""
     trial = _LevelTrial(levels, device, dtype, TIMED)
     trial.run()
+    return min(_seconds(trial, device) for _ in range(RUNS))
+
+
+def _seconds(trial: _LevelTrial, device: torch.device) -> float:
     torch.cuda.synchronize(device)
     start = time.perf_counter()
-    for _ in range(RUNS):
-        trial.run()
+    trial.run()
     torch.cuda.synchronize(device)
-    return (time.perf_counter() - start) / RUNS
+    return time.perf_counter() - start
 
 
 def _eps(device: torch.device, dtype: torch.dtype) -> float:
     """Hosts let CUDA multiply float32 matrices in TF32 (A1111 does), which PyTorch's ways then do."""
-    return max(torch.finfo(dtype).eps, TF32_EPS if device.type == "cuda" else 0.0)
+    rough = device.type == "cuda" and (allows_tf32() or multiplies_in_tf32())
+    return max(torch.finfo(dtype).eps, TF32_EPS if rough else 0.0)
 
 
 def passes_trial(
@@ -117,6 +136,7 @@ class _LevelTrial:
     def run(self) -> list[Tensor]:
         """What the encoder and the decoder level make."""
         workspace, half = self._workspace, self._image.shape[2] // 2
-        shrunk = self._levels.shrink(self._feature, self._layer, workspace.feature(half), workspace).tensor.clone()
-        out = self._levels.grow(self._level, Below(*self._below), self._feature, self._image, workspace)
+        with no_autocast(self._image.device):
+            shrunk = self._levels.shrink(self._feature, self._layer, workspace.feature(half), workspace).tensor.clone()
+            out = self._levels.grow(self._level, Below(*self._below), self._feature, self._image, workspace)
         return [shrunk, self._image, *([] if out is None else [out])]

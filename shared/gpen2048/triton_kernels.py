@@ -16,6 +16,12 @@ SLOPE = tl.constexpr(0.2)  # of the leaky ReLU
 PLACES = ("height", "width", "columns", "first", "top", "above", "before", "row", "rows")
 
 
+def kernel(function):
+    """What Triton compiles of `function`, once for all PLACES; Triton 2.1 takes no names that are not arguments'."""
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    return triton.jit(do_not_specialize=[name for name in PLACES if name in names])(function)
+
+
 @triton.jit
 def _leaky(v):
     return tl.where(v > 0, v, v * SLOPE)
@@ -49,7 +55,7 @@ def _row(k, row: tl.constexpr, channels, c):
     return tl.load(k + row * channels + c, mask=c < channels, other=0.0)[None, :]
 
 
-@triton.jit(do_not_specialize=PLACES)
+@kernel
 def colour(
     planes, weight, bias, out, width, channels, rows, image_stride, plane_stride, row_stride, column_stride, out_image,
     block_x: tl.constexpr, block_c: tl.constexpr,
@@ -68,7 +74,7 @@ def colour(
     tl.store(address, _leaky(v).to(out.dtype.element_ty), mask=inside[:, None] & valid[None, :])
 
 
-@triton.jit(do_not_specialize=PLACES)
+@kernel
 def activate(x, bias, out, length, channels, rows, x_image, out_image, block: tl.constexpr):
     """Leaky ReLU of x plus bias, of rows of `length` elements; `out` may be x."""
     image, y = (tl.program_id(0) // rows).to(tl.int64), tl.program_id(0) % rows
@@ -79,7 +85,7 @@ def activate(x, bias, out, length, channels, rows, x_image, out_image, block: tl
     tl.store(out + image * out_image + y * length + i, v.to(out.dtype.element_ty), mask=known)
 
 
-@triton.jit(do_not_specialize=PLACES)
+@kernel
 def blur(
     x, out, height, width, channels, top, rows, x_image, out_image, block_x: tl.constexpr, block_c: tl.constexpr,
     block_y: tl.constexpr,
@@ -101,7 +107,7 @@ def blur(
         above, upper, lower = upper, lower, below
 
 
-@triton.jit(do_not_specialize=PLACES)
+@kernel
 def join(
     x, feature, k, out, height, width, channels, top, rows, x_image, feature_image, out_image,
     block_x: tl.constexpr, block_c: tl.constexpr, block_y: tl.constexpr,
@@ -154,7 +160,7 @@ def _product(first, second, rgb, colour: tl.constexpr, channels, c):
     return tl.sum(first * _row(rgb, 2 * colour, channels, c) + second * _row(rgb, 2 * colour + 1, channels, c), axis=1)
 
 
-@triton.jit(do_not_specialize=PLACES)
+@kernel
 def paint(
     x, feature, k, rgb, bias, below, out, target, width, channels, row, rows, x_image, feature_image, out_image,
     target_image, has_below: tl.constexpr, has_out: tl.constexpr, block_x: tl.constexpr, block_c: tl.constexpr,

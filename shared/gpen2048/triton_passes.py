@@ -107,8 +107,12 @@ def on(x: Tensor) -> AbstractContextManager[object]:
 
 @cache
 def _announce() -> None:
-    """Says in the log, before kernels are compiled, that this takes a while; nothing where Triton has kept ours."""
+    """Says in the log, before kernels are compiled, that this takes a while; nothing where Triton has kept some."""
     knobs = getattr(import_module("triton"), "knobs", None)  # since Triton 3.4
-    folder = Path.home() / ".triton" / "cache" if knobs is None else Path(knobs.cache.dir)
-    if not any(folder.glob("*/join.json")):
+    try:
+        folder = Path.home() / ".triton" / "cache" if knobs is None else Path(knobs.cache.dir)
+        kept = any(folder.glob("*/join.json"))
+    except (OSError, RuntimeError):  # no home
+        kept = False
+    if not kept:
         logger.warning("GPEN compiles its kernels for this GPU; once, for about a quarter of a minute")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .triton_kernels import PLACES, _doubled, _leaky, _product, _row
+from .triton_kernels import _doubled, _leaky, _product, _row, kernel
 
 
 @triton.jit
@@ -42,7 +42,7 @@ def _products(
     return total
 
 
-@triton.jit(do_not_specialize=PLACES)
+@kernel
 def convolve(
     x, weight, out, height, width, rows, columns, above, before, channels: tl.constexpr, outputs, x_image, out_image,
     stride: tl.constexpr, block_m: tl.constexpr, block_n: tl.constexpr, block_k: tl.constexpr, precision: tl.constexpr,
@@ -59,7 +59,7 @@ def convolve(
     tl.store(address, v.to(out.dtype.element_ty), mask=(column < columns)[:, None])
 
 
-@triton.jit(do_not_specialize=PLACES)
+@kernel
 def shrink(
     x, weight, bias, out, height, width, top, rows, x_image, out_image, channels: tl.constexpr, outputs: tl.constexpr,
     group: tl.constexpr, block_m: tl.constexpr, block_k: tl.constexpr, precision: tl.constexpr,
@@ -93,7 +93,7 @@ def _store_joined(total, feature, k, out, row, rows, width, start, columns: tl.c
     tl.store(address + channels, f.to(out.dtype.element_ty), mask=known)
 
 
-@triton.jit(do_not_specialize=PLACES)
+@kernel
 def join(
     x, weight, feature, k, out, height, width, first, rows, x_image, feature_image, out_image, inputs: tl.constexpr,
     channels: tl.constexpr, block_m: tl.constexpr, block_k: tl.constexpr, precision: tl.constexpr,
@@ -125,7 +125,7 @@ def join(
     _store_joined(lower, feature, k, out, row + 1, rows, 2 * width, start, 2 * block_m, channels)
 
 
-@triton.jit(do_not_specialize=PLACES)
+@kernel
 def paint(
     x, weight, feature, k, rgb, bias, below, out, target, height, width, top, row, rows, x_image, feature_image,
     out_image, target_image, has_out: tl.constexpr, channels: tl.constexpr, group: tl.constexpr, block_m: tl.constexpr,

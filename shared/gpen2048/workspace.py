@@ -23,7 +23,7 @@ class Schedule:
 
     `rows` bounds the rows of a level's output that are computed at once; without `keep_first` the full-size encoder
     feature is computed again where it is needed, which costs 0.1 % of the arithmetic. Levels that `walk` covers are
-    computed without strips. Where levels are `fused`, those of few channels keep nothing between their parts.
+    computed without strips. Where levels are `fused`, those of few channels keep one strip.
     """
 
     config: NetworkConfig
@@ -71,7 +71,7 @@ class Schedule:
         return self.walk is not None and self.walk.covers(resolution)
 
     def is_fused(self, resolution: int) -> bool:
-        """Whether the part of a level that has `resolution` is done in single kernels."""
+        """Whether the level that gives `resolution`, or halves it, is fused."""
         return self.fused and self.config.channels(resolution) in CHANNELS
 
     @property

@@ -80,6 +80,13 @@ def test_fused_levels_work_here(dtype: torch.dtype) -> None:
     choice.prove_levels(choice.TritonLevels(choice.passes_for(CUDA, dtype)), CUDA, dtype)
 
 
+def test_tf32_is_as_near_as_half_precision() -> None:
+    """As most users have float32."""
+    torch.backends.cudnn.allow_tf32 = True
+    _, x, wanted = case(2)
+    assert cases.error(network_on_cuda(torch.float32)(x.cuda()).cpu(), wanted) < BOUNDS[torch.float16]
+
+
 @pytest.mark.parametrize("dtype", list(BOUNDS))
 @pytest.mark.parametrize("batch", [1, 3])
 def test_memory_required_is_the_measured_peak(batch: int, dtype: torch.dtype) -> None:

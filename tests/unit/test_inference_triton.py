@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from gpen2048 import choice, inference, triton_levels
-from gpen2048.inference import Network
+from gpen2048 import choice, triton_levels
 from gpen2048.layers import Convolution, StyledConvolution
 from gpen2048.levels import StripLevels
 from gpen2048.memory import peak_bytes
 from gpen2048.network import NetworkConfig
 from gpen2048.passes import TorchPasses
-from gpen2048.passthrough import passthrough_state_dict
 from gpen2048.window_weights import doubling_windows, painting_windows, shrinking_windows
+from gpen2048.workspace import Schedule
 from torch import Tensor
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -108,6 +107,7 @@ def test_fused_levels_must_be_right_and_no_slower(
         return 2.0 if trouble == "slow" and isinstance(levels, Fused) else 1.0
 
     monkeypatch.setattr(choice, "can_fuse", lambda device, dtype: True)
+    monkeypatch.setattr(choice, "_compiled", lambda kind, index, dtype: Compiled())
     monkeypatch.setattr(choice, "passes_for", lambda device, dtype: Compiled())
     monkeypatch.setattr(choice, "TritonLevels", Fused)
     monkeypatch.setattr(choice, "prove_levels", proved)
@@ -121,35 +121,36 @@ def test_fused_levels_must_be_right_and_no_slower(
     assert said[trouble] in caplog.text
 
 
-def test_fused_levels_need_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At 2048 px, float16, the most is held in the largest level's second strip: a third each of what the level below
-    left, of the strip and, computed again, of its feature."""
-    network = Network.from_state_dict(NetworkConfig(64, 1, 0.125), passthrough_state_dict(NetworkConfig(64, 1, 0.125)))
-    network.config = LARGEST
-    sizes: dict[bool, int] = {}
-    for fused in (False, True):
-        monkeypatch.setattr(inference, "levels_for", lambda device, dtype, config, fused=fused: made(fused))
-        schedule = network._schedule(1, torch.float16, CUDA, made(fused))
-        sizes[fused] = peak_bytes(schedule, CUDA, plain=False)
-    level, image = 2048**2 * 16 * 2, 2048**2 * 3 * 4
-    assert sizes[True] == pytest.approx(2.5 * level + 1.25 * image, rel=0.05)
-    assert sizes[True] < 0.8 * sizes[False]
+def test_a_moment_without_memory_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def scarce(kind: str, index: int | None, dtype: torch.dtype) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    class Fused(StripLevels):
+        is_fused = True
+
+    monkeypatch.setattr(choice, "can_fuse", lambda device, dtype: True)
+    monkeypatch.setattr(choice, "TritonLevels", Fused)
+    monkeypatch.setattr(choice, "prove_levels", lambda *given: None)
+    monkeypatch.setattr(choice, "level_seconds", lambda *given: 1.0)
+    choice._fused.cache_clear()
+    with monkeypatch.context() as short:
+        short.setattr(choice, "_compiled", scarce)
+        assert not choice.levels_for(CUDA, torch.float16, LARGEST).is_fused
+    monkeypatch.setattr(choice, "_compiled", lambda kind, index, dtype: TorchPasses())
+    assert choice.levels_for(CUDA, torch.float16, LARGEST).is_fused
+    choice._fused.cache_clear()
 
 
-def test_strict_float32_counts_copies_of_the_library_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strict_float32_copies_only_what_the_library_convolves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 512 px, where no level has few channels: second convolutions are done here where levels are fused."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    network = Network.from_state_dict(NetworkConfig(64, 1, 0.125), passthrough_state_dict(NetworkConfig(64, 1, 0.125)))
-    for fused in (True, False):
-        monkeypatch.setattr(inference, "levels_for", lambda device, dtype, config, fused=fused: made(fused))
-        sizes = network.memory_required(1, CUDA), network.memory_required(2, CUDA)
-        assert 1.9 < sizes[1] / sizes[0] <= 2.0
-
-
-def made(fused: bool) -> StripLevels:
-    """Levels with compiled passes, for all that they say."""
-    levels = StripLevels(TorchPasses())
-    levels.is_fused, levels.passes.is_plain = fused, False  # pyright: ignore[reportAttributeAccessIssue]
-    return levels
+    monkeypatch.setattr(torch.version, "hip", None)
+    config, level = NetworkConfig(512), 512**2 * 64 * 4
+    sizes = [
+        peak_bytes(Schedule(config, 1, torch.float32, 1024, True, None, fused), CUDA, plain=False)
+        for fused in (False, True)
+    ]
+    assert sizes[0] - sizes[1] == pytest.approx(2 * level, rel=0.1)
 
 
 INTERPRETED = """
