@@ -37,10 +37,10 @@ def main() -> None:
 
 
 def _newest(kind: str) -> list[Path]:
-    """The last result of `kind` on each device, by the date in its name."""
+    """The last result of `kind` on each device, by the date in its name; names alone do not tell processors apart."""
     newest: dict[str, Path] = {}
     for path in sorted(timing.RESULTS.glob(f"{kind}-*.json")):
-        newest[json.loads(path.read_text())["machine"]["device"]] = path
+        newest[_place(json.loads(path.read_text()))] = path
     return list(newest.values())
 
 
