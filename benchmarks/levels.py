@@ -32,7 +32,10 @@ CUDA = torch.device("cuda")
 
 def main() -> None:
     """Measures and writes one JSON file."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.error(f"PyTorch {torch.__version__} sees no CUDA device; wanted one from NVIDIA with tensor cores")
     torch.set_grad_enabled(False)
     torch.backends.cudnn.allow_tf32 = False
     rows: list[dict[str, Any]] = []

@@ -123,6 +123,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error(f"PyTorch {torch.__version__} sees no CUDA device")
     options.precisions = options.precisions or PRECISIONS[options.device.split(":")[0]]
     return options
 

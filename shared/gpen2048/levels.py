@@ -179,22 +179,20 @@ def _joined(
     """The second convolution's input: all of it, or from one row above the strip to one below, zero outside."""
     a, b = rows
     size = feature.shape[3]
+    whole = b - a == size
     assert below.output is not None
     if level.up is None or level.up_constants is None:
         return below.output.contiguous(memory_format=torch.channels_last)
     source = max(a // 2 - 2, 0)
     x = level.up(below.output[images, :, source : b // 2 + 2])
-    if b - a == size:
+    if whole:
         below.output = None
     joined = workspace.scratch(workspace.schedule.joined_shape(size))
-    if b - a == size:
-        passes.join(x, -1, feature, level.up_constants, joined)
-        return joined
     first, last = max(a - 1, 0), min(b + 1, size)
-    if first == a:
+    if not whole and first == a:
         joined[:, :, 0] = 0
-    if last == b:
+    if not whole and last == b:
         joined[:, :, -1] = 0
-    inside = joined[:, :, first - a + 1 : last - a + 1]
+    inside = joined if whole else joined[:, :, first - a + 1 : last - a + 1]
     passes.join(x, first - 1 - 2 * source, feature, level.up_constants[images], inside)
     return joined

@@ -12,9 +12,9 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-# Elements of one half that a program holds at a time, and channels of them (measured on an H200).
+# Elements of one half that a program holds at a time, and channels of them; at 2048 px an H200 paints 2048 faster.
 TILE, MOST_CHANNELS = 1024, 64
-WIDE_TILE = 2048
+WIDE_TILE = 2048  # where all channels are held
 ROWS = 8  # that a program filters one after the other
 
 logger = logging.getLogger(__name__)
