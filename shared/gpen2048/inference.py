@@ -22,6 +22,7 @@ from .folding import FoldedNetwork, Scales
 from .levels import Below, Feature, Levels, Recomputed, StripLevels
 from .memory import peak_bytes
 from .network import SMALLEST, NetworkConfig
+from .pages import uninitialised
 from .precision import ObservedPasses, fallbacks, is_sound, no_autocast, sample_image
 from .styles import DecoderLevel, decoder
 from .workspace import Schedule, Workspace
@@ -206,7 +207,7 @@ class Network(FoldedNetwork):
 
 def _image(batch: int, size: int, device: torch.device) -> Tensor:
     """Uninitialised (N, 3, size, size) float32, channels last."""
-    return torch.empty((batch, size, size, 3), device=device).permute(0, 3, 1, 2)
+    return uninitialised((batch, size, size, 3), device).permute(0, 3, 1, 2)
 
 
 def _nothing() -> None:

@@ -6,6 +6,7 @@ NumPy asks Linux for pages of 2 MB, PyTorch does not; and its zeros cost nothing
 from __future__ import annotations
 
 import ctypes
+import math
 import mmap
 import sys
 
@@ -23,7 +24,9 @@ MADV_HUGEPAGE = 14  # Linux, asm-generic/mman-common.h
 
 def uninitialised(shape: tuple[int, ...], device: torch.device) -> Tensor:
     """A float32 tensor of any values."""
-    return torch.empty(shape, device=device) if device.type != "cpu" else torch.from_numpy(np.empty(shape, np.float32))
+    if device.type != "cpu":
+        return torch.empty(shape, device=device)
+    return aligned(math.prod(shape) * torch.float32.itemsize).view(torch.float32).view(shape)
 
 
 def zeros(shape: tuple[int, ...], device: torch.device) -> Tensor:

@@ -21,6 +21,7 @@ from .inference import Network
 from .judging import judge, tracks
 from .likeness import likeness
 from .options import RestoreOptions
+from .pages import uninitialised
 from .parsing import FaceParser, Parsed, parse
 from .regions import crop_region
 from .restoration import FaceReport, Restoration
@@ -173,8 +174,9 @@ class FaceRestorer:
     def _restore_crops(self, before: Tensor, on_stage: Callable[[], None]) -> Tensor:
         """(N, 3, S, S) in [0, 1] to the same."""
         on_stage()
-        result = self.network(torch.add(MINUS_ONE, before, alpha=2), on_stage=on_stage)
-        return torch.add(HALF, result.float(), alpha=0.5).clamp_(0, 1)
+        given = uninitialised(tuple(before.shape), before.device)
+        result = self.network(torch.add(MINUS_ONE, before, alpha=2, out=given), on_stage=on_stage).float()
+        return torch.add(HALF, result, alpha=0.5, out=result).clamp_(0, 1)
 
     def _lay_back(self, task: Task, place: Place, crop: Tensor, parsed: Parsed | None) -> None:
         task.tell(place, "laying back")
