@@ -84,7 +84,8 @@ def _checkpoint_aside(required: int, device: torch.device) -> Iterator[None]:
     from modules import sd_models
 
     checkpoint: Any = getattr(getattr(sd_models, "model_data", None), "sd_model", None)
-    if checkpoint is None or device.type != "cuda" or _free_bytes(device) >= required:
+    movable = hasattr(sd_models, "send_model_to_cpu")  # not in SD.Next, which offloads models by rules of its own
+    if checkpoint is None or not movable or device.type != "cuda" or _free_bytes(device) >= required:
         yield
         return
     sd_models.send_model_to_cpu(checkpoint)

@@ -35,8 +35,11 @@ class GpenPostprocessing(host.scripts_postprocessing.ScriptPostprocessing):
         return {"enable": enable, "model": model, **made}
 
     def process(self, pp: Any, enable: bool | None = None, model: str | None = None, **values: Any) -> None:
-        """Replaces `pp.image`. The host's API passes None for everything, which means: do nothing."""
-        if not enable:
+        """Replaces `pp.image`. The host's API passes None for everything, which means: do nothing.
+
+        SD.Next runs scripts over a video too, without an image.
+        """
+        if not enable or pp.image is None:
             return
         choice = Choice(model or weights.AUTOMATIC)
         if attempt(NAME, lambda: _restore(pp, choice, values), "Extras tab") is None:

@@ -76,7 +76,7 @@ def centre(face: Face | FaceReport) -> tuple[float, float]:
 
 def mask_of_boxes(boxes: Sequence[Box], size: tuple[int, int]) -> Tensor:
     """(H, W): 1 in the boxes."""
-    mask = torch.zeros(size)
+    mask = torch.zeros(size, dtype=torch.float32, device="cpu")
     for box in boxes:
         x0, y0, x1, y1 = (round(edge) for edge in _corners(box))
         mask[max(0, y0) : max(0, y1 + 1), max(0, x0) : max(0, x1 + 1)] = 1

@@ -42,11 +42,17 @@ class Frames:
         return self.size[0] * self.size[1] * 3 * 4
 
     def picture(self, number: int, device: torch.device) -> Picture:
-        """Frame `number` as (3, H, W) float32 RGB on `device`, alpha apart; a copy, which may be changed."""
+        """Frame `number` as (3, H, W) float32 RGB on `device`, alpha apart; a copy, which may be changed.
+
+        Pixels that are no numbers, as a VAE in half precision may give them, become black: they would spread.
+        """
         frame = self.image[number].to(device).float().movedim(-1, 0)
         colours = frame[:3] if len(frame) >= 3 else frame[:1].expand(3, -1, -1)
         own = colours.contiguous()  # no copy, if some node has made planes into an image
         own = own.clone() if own.data_ptr() == self.image[number].data_ptr() else own
+        if not bool(own.sum().isfinite()):
+            log.warning("GPEN: %ssome pixels are no numbers; they are taken as black", self._name(number))
+            own.nan_to_num_(0, 1, 0)
         return Picture(own, frame[3] if len(frame) == 4 else None)
 
     def image_with(self, number: int, pixels: Tensor) -> Tensor:

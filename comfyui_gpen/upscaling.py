@@ -8,10 +8,10 @@ from typing import Any
 import comfy.model_management as mm
 import comfy.utils
 import torch
-import torch.nn.functional as F
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
+from ..shared.gpen2048.upscaling import fitted
 from .host import is_out_of_memory, stop_if_interrupted
 
 TILE, SMALLEST_TILE, OVERLAP = 512, 128, 32  # px, as ComfyUI's own ImageUpscaleWithModel has them
@@ -46,10 +46,7 @@ class ModelBackground:
 
     def __call__(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         """`image` (3, H, W) as (3, *size), on its device; the model's own factor is brought to `size` by resampling."""
-        enlarged = self._enlarge(image[None])
-        if tuple(enlarged.shape[2:]) != size:
-            enlarged = F.interpolate(enlarged, size=size, mode="bicubic", antialias=True)
-        return enlarged[0].clamp(0, 1)
+        return fitted(self._enlarge(image[None])[0], size)
 
     def _enlarge(self, image: Tensor) -> Tensor:
         tile = TILE

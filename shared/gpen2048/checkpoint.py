@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .defaults import ordinary_tensors
 from .errors import CheckpointError
 from .inference import Network
 from .network import NetworkConfig, fir_kernel, parameter_shapes
@@ -20,6 +21,7 @@ WIDEST, MOST_MULTIPLIED = 2.0, 4  # of what narrows and multiplies channels; at 
 SHOWN_KEYS = 3  # keys quoted in an error
 
 
+@ordinary_tensors()
 def load_network(
     path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, size: int | None = None
 ) -> Network:

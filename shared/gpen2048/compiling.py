@@ -7,11 +7,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from numba import njit
+from numba.core.caching import FunctionCache
 
 SAFE_MATH = {"contract", "reassoc", "nsz"}  # none that takes values to be finite: not-a-number must survive
 SOURCES = (
@@ -47,15 +49,35 @@ def compiled(function: Callable[..., Any]) -> Any:
     its copy in the caller's cache, which differ in the last bit: the first run would not give what later ones do.
     numba finds a cache by the function's qualified name, so that name bears the mark of what the cache depends on.
     """
-    options = {"nogil": True, "forceinline": True, "fastmath": SAFE_MATH, "error_model": "numpy"}
+    dispatcher = njit(nogil=True, forceinline=True, fastmath=SAFE_MATH, error_model="numpy")(function)
     name = function.__qualname__
     function.__qualname__ = f"{name}_{_mark()}"
     try:
-        return njit(cache=True, **options)(function)
+        dispatcher._cache = MendingCache(function)
     except RuntimeError:  # no such folder
-        return njit(**options)(function)
+        pass
     finally:
         function.__qualname__ = name
+    return dispatcher
+
+
+class MendingCache(FunctionCache):
+    """numba's own, of which damaged files and full disks cost a compilation, not the function."""
+
+    def load_overload(self, sig, target_context):
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # whatever unpickling makes of a file that was cut off
+            logger.info("GPEN compiles again what is damaged in %s: %s", self.cache_path, error)
+        with suppress(OSError):
+            self.flush()
+        return None
+
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            logger.info("GPEN cannot keep what it compiled in %s: %s", self.cache_path, error)
 
 
 @cache

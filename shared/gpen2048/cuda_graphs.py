@@ -73,6 +73,10 @@ class Recordings:
                 run(x, image)
                 self._known.setdefault(kind, Verdict.WARM)
 
+    def __reduce__(self) -> tuple[type[Recordings], tuple[()]]:
+        """A copy has none: it would be of another network."""
+        return Recordings, ()
+
     def clear(self) -> None:
         """Gives back all memory of recordings."""
         self._known.clear()

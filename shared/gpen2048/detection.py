@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checkpoint import read_state_dict
+from .defaults import ordinary_tensors
 from .detection_memory import activation_bytes
 from .errors import WeightsNotFoundError
 from .faces import Face
@@ -55,6 +56,7 @@ CLOSE_UP_BATCH = 16
 SMALLEST = 20.0  # px
 
 
+@ordinary_tensors()
 def load_detector(path: str | Path | None = None, *, device: torch.device | str = "cpu") -> FaceDetector:
     """The RetinaFace detector in a .pth, .pt or .safetensors file, on `device`; its kind is read from the file's keys.
 

@@ -9,28 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .choice import levels_for, passes_for
-from .convolution import copies_convolutions, lowers_convolutions
 from .cuda_graphs import Recordings, recordable_on
 from .folding import FoldedNetwork, Scales
 from .levels import Below, Feature, Levels, Recomputed, StripLevels
 from .memory import peak_bytes
 from .network import SMALLEST, NetworkConfig
 from .pages import uninitialised
+from .planning import planned
 from .precision import ObservedPasses, fallbacks, is_sound, no_autocast, sample_image
 from .styles import DecoderLevel, decoder
 from .workspace import Schedule, Workspace
 
-STRIP_ROWS = 128  # of a level's output: temporaries of about 16 MB in float32 at every level
-LOW_MEMORY_ROWS = 64
-# On GPUs, where larger strips save launches; PyTorch's passes have large temporaries of their own.
-GPU_ROWS, GPU_PLAIN_ROWS, GPU_LOW_MEMORY_ROWS = 1024, 512, 256
 OnStage = Callable[[], None]
 
 
@@ -98,22 +94,17 @@ class Network(FoldedNetwork):
         self._kept.clear()
         self._recordings.clear()
 
-    def _schedule(self, batch: int, dtype: torch.dtype, device: torch.device, levels: Levels) -> Schedule:
-        rows = self._rows(device, dtype, levels)
-        walk = levels.walk(self.config, frugal=self.low_memory)
-        schedule = Schedule(self.config, batch, dtype, rows, not self.low_memory, walk, levels.is_fused)
-        # Strips of a fused level take so little that the whole feature would be a quarter of all.
-        again = schedule.is_fused(self.config.size) and schedule.in_strips(self.config.size)
-        return replace(schedule, keep_first=False) if again else schedule
+    def _apply(self, *arguments: Any, **options: Any) -> Network:
+        """Moved or converted, which all of that goes by."""
+        self.release()
+        return super()._apply(*arguments, **options)
 
-    def _rows(self, device: torch.device, dtype: torch.dtype, levels: Levels) -> int:
-        """Rows of a level that are computed at once: as few as cost little time."""
-        if device.type == "cpu" or lowers_convolutions(device):
-            return LOW_MEMORY_ROWS if self.low_memory else STRIP_ROWS
-        if self.low_memory:
-            return GPU_LOW_MEMORY_ROWS
-        copies = not levels.is_fused and copies_convolutions(device, dtype)
-        return GPU_PLAIN_ROWS if levels.passes.is_plain or copies else GPU_ROWS
+    def __getstate__(self) -> dict[str, Any]:
+        """Of a copy, which keeps memory of its own."""
+        return {**vars(self), "_kept": [], "_owners": []}
+
+    def _schedule(self, batch: int, dtype: torch.dtype, device: torch.device, levels: Levels) -> Schedule:
+        return planned(self.config, batch, dtype, device, levels, frugal=self.low_memory)
 
     @contextmanager
     def _workspace(self, schedule: Schedule, device: torch.device) -> Generator[Workspace]:

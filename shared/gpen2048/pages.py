@@ -25,13 +25,15 @@ MADV_HUGEPAGE = 14  # Linux, asm-generic/mman-common.h
 def uninitialised(shape: tuple[int, ...], device: torch.device) -> Tensor:
     """A float32 tensor of any values."""
     if device.type != "cpu":
-        return torch.empty(shape, device=device)
+        return torch.empty(shape, device=device, dtype=torch.float32)
     return aligned(math.prod(shape) * torch.float32.itemsize).view(torch.float32).view(shape)
 
 
 def zeros(shape: tuple[int, ...], device: torch.device) -> Tensor:
     """A float32 tensor of zeros."""
-    return torch.zeros(shape, device=device) if device.type != "cpu" else torch.from_numpy(np.zeros(shape, np.float32))
+    if device.type != "cpu":
+        return torch.zeros(shape, device=device, dtype=torch.float32)
+    return torch.from_numpy(np.zeros(shape, np.float32))
 
 
 def copied(image: Tensor) -> Tensor:
@@ -52,7 +54,7 @@ def copied(image: Tensor) -> Tensor:
 
 def aligned(size: int) -> Tensor:
     """So many bytes of PyTorch's on the CPU, of any values, from a cache line on and in large pages."""
-    room = torch.empty(size + LINE, dtype=torch.uint8)
+    room = torch.empty(size + LINE, dtype=torch.uint8, device=CPU)
     first = -room.data_ptr() % LINE
     memory = room[first : first + size]
     if sys.platform == "linux":

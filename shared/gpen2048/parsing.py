@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checkpoint import describe_state_dict, read_state_dict
+from .defaults import ordinary_tensors
 from .errors import CheckpointError, InvalidOptionError
 from .options import RestoreOptions
 
@@ -108,14 +109,15 @@ def _odd(width: float) -> int:
     return round(width) // 2 * 2 + 1
 
 
+@ordinary_tensors()
 def load_parser(path: str | Path, *, device: torch.device | str = "cpu") -> FaceParser:
     """The ParseNet in `path` (parsing_parsenet.pth). Raises CheckpointError when it is another network or damaged."""
     from facexlib.parsing.parsenet import ParseNet
 
     state = read_state_dict(path)
-    network = ParseNet(in_size=PARSE_SIZE, out_size=PARSE_SIZE, parsing_ch=19)
+    network: nn.Module = ParseNet(in_size=PARSE_SIZE, out_size=PARSE_SIZE, parsing_ch=19)
     try:
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise CheckpointError(f"{path}: this is {describe_state_dict(state)}; wanted ParseNet ({error})") from error
-    return FaceParser(network.train(False).to(device))
+    return FaceParser(network.train(False).float().to(device))

@@ -83,9 +83,9 @@ class ObservedPasses:
 def sample_image(size: int, device: torch.device) -> Tensor:
     """(1, 3, size, size) in [-1, 1]: detail at every scale, as photographs have it."""
     generator = torch.Generator().manual_seed(0)
-    image = torch.zeros(1, 3, size, size)
+    image = torch.zeros(1, 3, size, size, dtype=torch.float32, device="cpu")
     for exponent in range(size.bit_length()):
-        coarse = torch.rand(1, 3, 2**exponent, 2**exponent, generator=generator) - 0.5
+        coarse = torch.rand(1, 3, 2**exponent, 2**exponent, generator=generator, dtype=image.dtype, device="cpu") - 0.5
         image += F.interpolate(coarse, size=(size, size), mode="nearest")
     return (image / image.abs().amax()).to(device)
 

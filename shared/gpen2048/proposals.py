@@ -26,7 +26,7 @@ class Proposals(NamedTuple):
 
 def together(parts: Sequence[Proposals]) -> Proposals:
     """All parts as one, float64 on the CPU."""
-    empty = Proposals(torch.empty(0, 4).double(), torch.empty(0, 5, 2).double(), torch.empty(0).double())
+    empty = Proposals(*(torch.empty(shape, dtype=torch.float64, device="cpu") for shape in ((0, 4), (0, 5, 2), (0,))))
     return Proposals(*(torch.cat(tensors) for tensors in zip(empty, *parts)))
 
 
@@ -55,7 +55,7 @@ def drop_fragments(found: Proposals) -> Proposals:
         smaller = torch.minimum(_areas(box[None]), _areas(others))
         if not bool((shared.clamp(min=0).prod(dim=1) > INSIDE * smaller).any()):
             kept.append(number)
-    return found.take(torch.tensor(kept, dtype=torch.long))
+    return found.take(torch.tensor(kept, dtype=torch.long, device="cpu"))
 
 
 def vote(seen: Proposals, expected: Tensor, threshold: float) -> Proposals:

@@ -12,6 +12,7 @@ from .convolution import allows_tf32, multiplies_in_tf32
 from .layers import Convolution, StyledConvolution
 from .levels import Below, Levels, Stored, StripLevels
 from .network import NetworkConfig
+from .pages import uninitialised
 from .passes import Passes, TorchPasses
 from .precision import no_autocast
 from .styles import DecoderLevel
@@ -119,7 +120,7 @@ class _LevelTrial:
         c, half = config.channels(size), size // 2
         self._feature = Stored(waves((1, c, size, size), device, dtype))
         self._below = waves((1, 4 * c, half, half), device, dtype), waves((1, 3, half, half), device, torch.float32)
-        self._image = torch.empty((1, size, size, 3), device=device).permute(0, 3, 1, 2)
+        self._image = uninitialised((1, size, size, 3), device).permute(0, 3, 1, 2)
         shrinking, up, second = (
             waves(shape, device, torch.float32) / 8 for shape in ((2 * c, c, 3, 3), (c, 4 * c, 3, 3), (c, 2 * c, 3, 3))
         )

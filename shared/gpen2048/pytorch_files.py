@@ -87,7 +87,7 @@ def _verify(contents: memoryview, entry: Entry) -> None:
 
 
 def _copied_numbers(mapped: mmap.mmap, start: int, storage: Storage) -> Tensor:
-    numbers = torch.empty(storage.count, dtype=storage.dtype)
+    numbers = torch.empty(storage.count, dtype=storage.dtype, device="cpu")
     bytes_of = numbers.view(torch.uint8).numpy()
     bytes_of[:] = np.frombuffer(mapped, np.uint8, len(bytes_of), start)
     return numbers
@@ -155,7 +155,7 @@ def _remembering(fetch: Fetch) -> Fetch:
 
     def remembered(storage: Storage) -> Tensor:
         if storage not in known:
-            known[storage] = fetch(storage) if storage.count else torch.empty(0, dtype=storage.dtype)
+            known[storage] = fetch(storage) if storage.count else torch.empty(0, dtype=storage.dtype, device="cpu")
         return known[storage]
 
     return remembered

@@ -27,7 +27,8 @@ from .regions import crop_region
 from .restoration import FaceReport, Restoration
 from .task import Place, Progress, Request, Task
 
-MINUS_ONE, HALF = torch.tensor(-1.0), torch.tensor(0.5)  # between [0, 1] and the network's [-1, 1], in one operation
+# Between [0, 1] and the network's [-1, 1], in one operation.
+MINUS_ONE, HALF = (torch.tensor(value, dtype=torch.float32, device="cpu") for value in (-1, 0.5))
 
 
 class FaceRestorer:

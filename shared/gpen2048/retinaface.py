@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ KINDS = {
 ANCHORS = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))  # stride in px: sides in px (facexlib's generate_config)
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2  # units of the regression outputs (facexlib's generate_config)
 MEAN_BGR = (104.0, 117.0, 123.0)  # subtracted from 0-255 images in training (facexlib's RetinaFace.mean_tensor)
+FLOATS: Any = {"dtype": torch.float32, "device": "cpu"}
 CACHED_SHAPES = 16  # anchors of a full tile take 2 MB
 
 
@@ -51,7 +52,7 @@ def build_network(kind: str) -> nn.Module:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")  # facexlib says pretrained=False
         network = RetinaFace(network_name=KINDS[kind][0], device="cpu")
-    return cast(nn.Module, network).train(False)
+    return cast(nn.Module, network).train(False).float()
 
 
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
@@ -87,7 +88,7 @@ def fold_batch_norms(network: nn.Module) -> None:
 
 def network_input(image: Tensor) -> Tensor:
     """(…, 3, H, W) RGB in [0, 1] as the network wants it: BGR, 0-255, without the mean, which becomes zero."""
-    mean = torch.tensor(MEAN_BGR, device=image.device)[:, None, None]
+    mean = torch.tensor(MEAN_BGR, device=image.device, dtype=torch.float32)[:, None, None]
     return image.float().flip(-3) * 255 - mean
 
 
@@ -99,9 +100,9 @@ def anchor_boxes(height: int, width: int) -> Tensor:
     """
     levels: list[Tensor] = []
     for stride, sides in ANCHORS:
-        y = (torch.arange(-(-height // stride)) + 0.5) * stride
-        x = (torch.arange(-(-width // stride)) + 0.5) * stride
-        grid = torch.meshgrid(y, x, torch.tensor(sides, dtype=torch.float32), indexing="ij")
+        rows, columns = -(-height // stride), -(-width // stride)
+        y, x = ((torch.arange(count, **FLOATS) + 0.5) * stride for count in (rows, columns))
+        grid = torch.meshgrid(y, x, torch.tensor(sides, **FLOATS), indexing="ij")
         levels.append(torch.stack((grid[1], grid[0], grid[2], grid[2]), dim=-1).reshape(-1, 4))
     return torch.cat(levels)
 

@@ -23,7 +23,7 @@ def to_planes(samples: NDArray[Any], device: torch.device = CPU) -> Tensor:
     moved = sent(torch.from_numpy(array.view(np.int16) if wide else array), device).permute(2, 0, 1)
     # PyTorch has no uint16 before 2.3, and multiplies by the inverse on CUDA when it divides by a number.
     values = moved.to(torch.int32).bitwise_and_(0xFFFF) if wide else moved
-    deepest = torch.tensor(float(DEEPEST[16 if wide else 8]), device=device)
+    deepest = torch.tensor(float(DEEPEST[16 if wide else 8]), device=device, dtype=torch.float32)
     return values.to(torch.float32, memory_format=torch.contiguous_format).div_(deepest)
 
 
@@ -45,7 +45,7 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
 def _fetched(tensor: Tensor) -> Tensor:
     if tensor.device.type != "cuda":
         return tensor.cpu()
-    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu", pin_memory=True)
     pinned.copy_(tensor, non_blocking=True)
     torch.cuda.current_stream(tensor.device).synchronize()
     return pinned

@@ -101,7 +101,7 @@ def compiled_kernels() -> ModuleType | None:
 
 def _prove(kernel: Kernel) -> None:
     """Compiles the kernel by using it once; raises ArithmeticError if it differs from PyTorch's reads."""
-    grid = torch.sin(torch.arange(3 * 9 * 10, dtype=torch.float32) * 0.7).view(3, 9, 10)
+    grid = torch.sin(torch.arange(3 * 9 * 10, dtype=torch.float32, device="cpu") * 0.7).view(3, 9, 10)
     matrix, size = np.array([[0.7, 0.3, 1.2], [-0.3, 0.7, 3.1]]), (6, 7)
     found = _by_kernel(kernel, grid, matrix, size, UNLIMITED)
     error = float((found - _spline_by_reads(grid, matrix, size)).abs().max())

@@ -19,7 +19,7 @@ CAPTION_BRIGHTNESS = 0.65
 
 
 def space(height: int) -> Tensor:
-    return torch.full((3, height, SHEET_WIDTH), BACKGROUND)
+    return torch.full((3, height, SHEET_WIDTH), BACKGROUND, dtype=torch.float32, device="cpu")
 
 
 def column_width(columns: int) -> int:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .defaults import ordinary_tensors
 from .folding import FoldedNetwork
 from .layers import StyledConvolution
 from .network import EPSILON
@@ -77,8 +78,8 @@ def _modulations(layers: Sequence[StyledConvolution], styles: Tensor) -> tuple[S
 @lru_cache
 def _places(inputs: tuple[int, ...], outputs: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Of all layers' values in one row: those of each, with the place after the last for padding; whose each is."""
-    numbers = torch.arange(len(inputs))
-    with torch.inference_mode(False):
+    with ordinary_tensors():
+        numbers = torch.arange(len(inputs))
         parts = torch.split(torch.arange(sum(inputs)), list(inputs))
         padded = torch.cat([F.pad(part, (0, max(inputs) - len(part)), value=sum(inputs)) for part in parts])
         of_inputs, of_outputs = (numbers.repeat_interleave(torch.tensor(counts)) for counts in (inputs, outputs))

@@ -52,7 +52,7 @@ def skin_oval(size: int, kind: TemplateKind, device: torch.device) -> Tensor:
 def blurred(image: Tensor, sigma: float) -> Tensor:
     """`image` (C, H, W) under a Gaussian of `sigma` pixels, continued by reflection."""
     reach = min(math.ceil(3 * sigma), min(image.shape[-2:]) - 1)
-    taps = torch.exp(-(torch.arange(-reach, reach + 1, device=image.device) ** 2) / (2 * sigma**2))
+    taps = torch.exp(-(torch.arange(-reach, reach + 1, device=image.device, dtype=torch.float32) ** 2) / (2 * sigma**2))
     kernel = (taps / taps.sum())[None, None, None]
     padded = F.pad(image[:, None], (reach, reach, reach, reach), mode="reflect")
     return F.conv2d(F.conv2d(padded, kernel), kernel.mT)[:, 0]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .checkpoint import describe_state_dict, read_state_dict
+from .defaults import ordinary_tensors
 from .errors import CheckpointError, InvalidOptionError
 from .resampling import lanczos_resize
 
@@ -29,16 +30,14 @@ class Upscaler:
     def __call__(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         """`image` (3, H, W) float32 RGB in [0, 1] as (3, *size) on the same device.
 
-        The model enlarges by its own factor; Lanczos does the rest, in either direction. Both axes have one scale, as
-        the faces to be laid onto it have: that of the longer side, which rounding to whole pixels changes least.
+        The model enlarges by its own factor; Lanczos does the rest, in either direction.
         """
         height, width = image.shape[1:]
         enlarged = image.new_empty((3, height * self.scale, width * self.scale))
         for top in range(0, height, TILE):
             for left in range(0, width, TILE):
                 self._enlarge_tile(image, top, left, enlarged)
-        longer = int(width > height)
-        return lanczos_resize(enlarged, size[longer] / enlarged.shape[1 + longer], size).clamp_(0, 1)
+        return fitted(enlarged, size)
 
     def _enlarge_tile(self, image: Tensor, top: int, left: int, enlarged: Tensor) -> None:
         bottom, right = min(top + TILE, image.shape[1]), min(left + TILE, image.shape[2])
@@ -51,6 +50,17 @@ class Upscaler:
         enlarged[:, top * s : bottom * s, left * s : right * s] = result[:, rows, columns]
 
 
+def fitted(enlarged: Tensor, size: tuple[int, int]) -> Tensor:
+    """`enlarged` (3, H, W), of any scale, as (3, *size) in [0, 1] on its device.
+
+    Both axes have one scale, as the faces to be laid onto it have: that of the longer side, which rounding to whole
+    pixels changes least.
+    """
+    longer = int(enlarged.shape[2] > enlarged.shape[1])
+    return lanczos_resize(enlarged, size[longer] / enlarged.shape[1 + longer], size).clamp(0, 1)
+
+
+@ordinary_tensors()
 def load_upscaler(path: str | Path, *, device: torch.device | str = "cpu") -> Upscaler:
     """The upscale model in a .pth, .pt or .safetensors file, on `device`.
 

@@ -135,7 +135,7 @@ class Workspace:
     def __init__(self, schedule: Schedule, device: torch.device):
         self.schedule = schedule
         self.device = device
-        self._packed: dict[int, tuple[Tensor, Tensor]] = {}
+        self._packed: dict[int, tuple[Tensor, int, Tensor]] = {}
         self._block = Block(schedule) if device.type == "cpu" else None
         if self._block is not None:
             self._memory = aligned(self._block.total)
@@ -163,13 +163,15 @@ class Workspace:
         return self._memory[first : first + self.schedule.room]
 
     def packed(self, weight: Tensor, pack: Callable[[Tensor], Tensor]) -> Tensor:
-        """What `pack` makes of a layer's `weight`; kept, if memory is not short, as long as that stays where it is."""
-        kept = self._packed.get(weight.data_ptr())
-        if kept is not None:
-            return kept[1]
+        """What `pack` makes of a layer's `weight`; kept, if memory is not short, until that is moved or written to."""
+        version = 0 if weight.is_inference() else weight._version
+        known, seen, made = self._packed.get(weight.data_ptr(), (None, 0, weight))
+        if known is not None and seen == version:
+            return made
         made = pack(weight)
         if self.schedule.keep_first:
-            self._packed[weight.data_ptr()] = weight, made  # holding the weight keeps its place from being another's
+            # What holds the memory keeps its place from becoming another weight's; a parameter would not, once moved.
+            self._packed[weight.data_ptr()] = weight.detach(), version, made
         return made
 
     def _tensor(self, shape: tuple[int, int, int, int], offset: int | None) -> Tensor:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import gpen2048
 import numpy as np
 import pytest
 import torch
@@ -184,6 +188,15 @@ def test_ctrl_c_leaves_no_half_file(
     code, _, errors = run("restore", photo_path, "-o", out / "o.png", "--network", network, "--landmarks", landmarks)
     assert code == 130 and "interrupted" in errors
     assert not out.exists() or not list(out.iterdir())
+
+
+def test_a_reader_that_has_had_enough_is_no_failure(network: Path) -> None:
+    command = [sys.executable, "-c", "import sys; from gpen2048.cli import main; sys.exit(main())", "inspect", network]
+    environment = {**os.environ, "PYTHONPATH": str(Path(gpen2048.__file__).parents[1])}
+    child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout is not None and child.stderr is not None
+    child.stdout.close()
+    assert child.stderr.read() == "" and child.wait() == 141
 
 
 def test_inspect_says_what_a_file_is(run: Any, network: Path, tmp_path: Path) -> None:

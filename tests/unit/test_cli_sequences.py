@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -239,6 +241,23 @@ def test_ctrl_c_leaves_no_half_film(
     arguments = ["restore", film, "-o", tmp_path / "out" / "f.mp4", "--network", network, "--device", "cpu"]
     assert main([str(argument) for argument in arguments]) == 130
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.usefixtures("detector")
+def test_a_service_that_is_stopped_leaves_no_half_film(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, film: Path, network: Path
+) -> None:
+    def stopped(_bar: object, done: int, _total: int, _what: str) -> None:
+        if done == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("gpen2048.cli.progress.FaceBar.update", stopped)
+    before = signal.getsignal(signal.SIGTERM)
+    arguments = ["restore", film, "-o", tmp_path / "out" / "f.mp4", "--network", network, "--device", "cpu"]
+    with pytest.raises(SystemExit, match="143"):
+        main([str(argument) for argument in arguments])
+    assert list((tmp_path / "out").iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize(

@@ -27,15 +27,43 @@ print(hashlib.sha256(image.numpy().tobytes() + out.numpy().tobytes()).hexdigest(
 """
 
 
+def painted(folder: Path) -> tuple[str, bool]:
+    """What a start of its own paints, with its cache in `folder`, and whether it said that it compiles."""
+    package = str(Path(gpen2048.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": package, "NUMBA_CACHE_DIR": str(folder)}
+    child = subprocess.run([sys.executable, "-c", PAINT], env=environment, check=True, capture_output=True, text=True)
+    assert len(child.stdout) == 65, child.stderr
+    return child.stdout, "compiles its loops" in child.stderr
+
+
 def test_the_first_run_computes_the_very_bits_of_later_ones(tmp_path: Path) -> None:
     """Functions that call each other once were other code when they were compiled than when they were loaded."""
-    package = str(Path(gpen2048.__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": package, "NUMBA_CACHE_DIR": str(tmp_path)}
-    results: list[str] = []
-    for told in (True, False):
-        command = [sys.executable, "-c", PAINT]
-        child = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-        assert ("compiles its loops" in child.stderr) == told  # said while there is something to wait for
-        results.append(child.stdout)
-        assert list(tmp_path.rglob("*.nbc")), "nothing was cached"
-    assert results[0] == results[1] and len(results[0]) == 65
+    first, told = painted(tmp_path)
+    assert told  # while there is something to wait for
+    assert list(tmp_path.rglob("*.nbc")), "nothing was cached"
+    assert painted(tmp_path) == (first, False)
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_a_file_that_was_cut_off_is_made_anew(kind: str, tmp_path: Path) -> None:
+    first, _ = painted(tmp_path)
+    sizes = {path: path.stat().st_size for path in tmp_path.rglob(f"*.{kind}")}
+    for path in sizes:
+        os.truncate(path, 40)
+    assert painted(tmp_path)[0] == first
+    assert {path: path.stat().st_size for path in sizes} == sizes
+
+
+def test_without_room_for_a_cache_all_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gpen2048 import compiling
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(compiling.FunctionCache, "_save_overload", full)
+    assert compiling.compiled(_doubled)(21) == 42
+
+
+def _doubled(number):  # type: ignore[no-untyped-def]
+    return 2 * number

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 from collections.abc import Callable
 
 import pytest
 import torch
-from gpen2048 import inference
+from gpen2048 import inference, planning
 from gpen2048.amx_room import TileWalk
 from gpen2048.inference import Network
 from gpen2048.lane_room import LaneWalk
@@ -16,11 +18,13 @@ from gpen2048.memory import peak_bytes
 from gpen2048.network import FullGenerator, NetworkConfig
 from gpen2048.numba_passes import NumbaPasses
 from gpen2048.passes import TorchPasses
+from gpen2048.passthrough import passthrough_state_dict
 from gpen2048.walks import Walk
 from gpen2048.workspace import Schedule
 from torch import Tensor, nn
 
 CONFIG = NetworkConfig(size=64, channel_multiplier=1, narrow=0.125)
+WALKED = NetworkConfig(size=64, channel_multiplier=1, narrow=0.25)  # as wide as compiled walks want it
 # Bytes that a convolution of torch 2.1 takes for itself in bfloat16, on two threads, or that one which doubles does not
 # take of what later ones do.
 SCRATCH = 4_500_000 if torch.__version__.startswith("2.1.") else 2_500_000
@@ -74,8 +78,8 @@ def levels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 @pytest.fixture
 def small_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     """Strips that even these small networks are cut into."""
-    monkeypatch.setattr(inference, "STRIP_ROWS", 16)
-    monkeypatch.setattr(inference, "LOW_MEMORY_ROWS", 8)
+    monkeypatch.setattr(planning, "STRIP_ROWS", 16)
+    monkeypatch.setattr(planning, "LOW_MEMORY_ROWS", 8)
 
 
 @pytest.mark.parametrize("low_memory", [False, True])
@@ -93,7 +97,7 @@ def test_whole_levels_and_strips_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     network, x = Network.from_state_dict(CONFIG, random_state()), random_images(2)
     whole = network(x)
     for rows in (8, 16, 32):
-        monkeypatch.setattr(inference, "STRIP_ROWS", rows)
+        monkeypatch.setattr(planning, "STRIP_ROWS", rows)
         assert error(network(x), whole) < 5e-6
 
 
@@ -230,3 +234,29 @@ def test_release_gives_the_kept_memory_back(peak_bytes_of: PeakBytesOf) -> None:
     network.release()
     assert peak_bytes_of(lambda: network(x)) > kept + network.memory_required() // 2
     assert torch.equal(network(x), first)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
+def test_a_copy_is_a_network_of_its_own(copied: Callable[[Network], Network]) -> None:
+    network, x = Network.from_state_dict(WALKED, random_state(WALKED)), random_images(1, WALKED.size)
+    wanted = network(x)
+    twin = copied(network)
+    network.load_state_dict(Network.from_state_dict(WALKED, passthrough_state_dict(WALKED)).state_dict())
+    assert torch.equal(twin(x), wanted) and not torch.equal(network(x), wanted)
+
+
+def test_weights_that_were_moved_or_written_to_are_seen() -> None:
+    """Packed copies of the old ones are kept by place, which may become another weight's."""
+    network, x = Network.from_state_dict(WALKED, random_state(WALKED)), random_images(1, WALKED.size)
+    wanted = network(x)
+    for number in range(4):
+        network.to(torch.float64)
+        between = [torch.rand(100 * number + 50) for _ in range(20)]
+        network.to(torch.float32)
+        assert torch.equal(network(x), wanted), f"after {len(between)} tensors"
+    other = Network.from_state_dict(WALKED, passthrough_state_dict(WALKED))
+    for layer, its in zip(network.modules(), other.modules()):  # as hosts do it, one by one
+        layer._parameters = dict(its._parameters)
+    assert torch.equal(network(x), other(x))
+    network.load_state_dict(Network.from_state_dict(WALKED, random_state(WALKED)).state_dict())
+    assert torch.equal(network(x), wanted)

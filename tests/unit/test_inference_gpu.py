@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from gpen2048 import choice, inference
+from gpen2048 import choice, inference, planning
 from gpen2048.inference import Network
 from gpen2048.levels import StripLevels
 from gpen2048.network import NetworkConfig
@@ -54,7 +54,7 @@ def strict() -> Iterator[None]:
 def test_equals_the_reference(
     dtype: torch.dtype, low_memory: bool, graphs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference, "GPU_LOW_MEMORY_ROWS", 64)  # strips at several levels
+    monkeypatch.setattr(planning, "GPU_LOW_MEMORY_ROWS", 64)  # strips at several levels
     network = network_on_cuda(dtype)
     network.low_memory, network.graphs = low_memory, graphs
     _, x, wanted = case(2)

@@ -177,7 +177,7 @@ import torch
 from gpen2048.proving import prove
 from gpen2048.triton_passes import TritonPasses
 from gpen2048.inference import Network
-from gpen2048 import inference
+from gpen2048 import inference, planning
 from gpen2048.levels import StripLevels
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -189,7 +189,7 @@ config = cases.NetworkConfig(16, 1, 0.0625)
 state, x = cases.random_state(config), cases.random_images(2, 16)
 network = Network.from_state_dict(config, state)
 for network.low_memory in (False, True):
-    inference.LOW_MEMORY_ROWS = inference.STRIP_ROWS = 8 if network.low_memory else 16
+    planning.LOW_MEMORY_ROWS = planning.STRIP_ROWS = 8 if network.low_memory else 16
     assert cases.error(network(x), cases.reference(state, x, config)) < 2e-5
 print("agrees")
 """

@@ -156,7 +156,7 @@ def test_strict_float32_copies_only_what_the_library_convolves(monkeypatch: pyte
 INTERPRETED = """
 import sys
 import torch
-from gpen2048 import inference, proving, triton_levels
+from gpen2048 import inference, planning, proving, triton_levels
 from gpen2048.inference import Network
 from gpen2048.layers import Convolution, StyledConvolution
 from gpen2048.triton_levels import TritonLevels
@@ -182,7 +182,7 @@ proving.PROOF = 64  # 16 channels, and 32 next to them
 proving.prove_levels(levels, CPU, torch.float32)
 
 inference.levels_for = lambda device, dtype, config: levels
-inference.LOW_MEMORY_ROWS = 4
+planning.LOW_MEMORY_ROWS = 4
 used = []
 for name in ("_shrink", "_join", "_paint"):
     real = getattr(TritonLevels, name)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
+from typing import NoReturn
 
 from ..errors import GpenError, is_out_of_memory
 from . import batching, benching, comparing, inspecting, passing, restoring, weights
@@ -14,25 +19,54 @@ from .reporting import told
 
 FAILED = 1
 WRONG_USAGE = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED, UNREAD, TERMINATED = 130, 141, 143  # 128 + SIGINT, SIGPIPE and SIGTERM, as shells have it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    """Runs one command and returns the exit code: 0 done, 1 failed, 2 wrong usage, else 128 and the signal it ended by."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.errors == "strict":  # a name it cannot show is no failure
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        with _terminated_as_interrupted():
+            code = int(options.run(options))
+            sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("gpen2048: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has had enough
+        _drop_output()
+        return UNREAD
     except Exception as error:
         if not isinstance(error, (GpenError, OSError, ValueError)) and not is_out_of_memory(error):
             raise
         print(f"gpen2048: {told(error)}", file=sys.stderr)
         return FAILED
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Generator[None]:
+    """SIGTERM, as from a service's manager, ends the work as Ctrl-C does, so that nothing half written is left."""
+
+    def end(*_: object) -> NoReturn:
+        raise SystemExit(TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be met
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _drop_output() -> None:
+    """What is left of it goes nowhere, lest Python complain of it at its end."""
+    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -59,11 +59,12 @@ def run(arguments: argparse.Namespace) -> int:
     for job in jobs:
         try:
             report, note = equipment.in_memory(partial(_restore_file, job, equipment, options, arguments))
-            reports.append({**report, "note": note})
-            print(summary_line(reports[-1]))
         except Exception as error:  # whatever one picture does to any library, the others are restored
             failed += 1
             print(f"gpen2048: {job.source}: {told(error).removeprefix(f'{job.source}: ')}", file=sys.stderr)
+            continue
+        reports.append({**report, "note": note})
+        print(summary_line(reports[-1]))
     if arguments.report:
         write_json(arguments.report, {**equipment.facts, "pictures": reports})
     return 1 if failed else 0

@@ -14,7 +14,7 @@ ON = {"enable": True, "model": "GPEN-BFR-64.pth"}
 MODES = {"RGB": "RGB", "RGBA": "RGBA", "L": "RGB", "LA": "RGBA", "P": "RGB", "1": "RGB"}
 
 
-def process(host: Any, image: Image.Image, **values: Any) -> Any:
+def process(host: Any, image: Image.Image | None, **values: Any) -> Any:
     pp = SimpleNamespace(image=image, info={})
     host.scripts["GpenPostprocessing"]().process(pp, **values)
     pp.info = written(pp.info)
@@ -31,6 +31,12 @@ def test_none_for_every_control_means_do_nothing(host: Any, photo: Any) -> None:
     script = host.scripts["GpenPostprocessing"]()
     pp = process(host, image, **dict.fromkeys(script.ui()))
     assert pp.image is image and pp.info == {}
+
+
+def test_a_video_without_a_picture_is_left_alone(host: Any) -> None:
+    """As SD.Next runs the scripts."""
+    pp = process(host, None, **ON)
+    assert pp.image is None and pp.info == {}
 
 
 def test_none_for_every_control_but_enable_means_the_defaults(host: Any, photo: Any) -> None:

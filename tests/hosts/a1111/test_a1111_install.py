@@ -162,6 +162,17 @@ def test_a1111s_checkpoint_steps_aside_and_comes_back(
     assert done == moves
 
 
+def test_a_host_that_moves_models_by_rules_of_its_own_is_left_to_them(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SD.Next has a checkpoint, but not A1111's two functions."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 20_000))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    host.sd_models.model_data.sd_model = SimpleNamespace()
+    for name in ("send_model_to_cpu", "send_model_to_device"):
+        monkeypatch.delattr(host.sd_models, name, raising=False)
+    with host.device.room(5000, torch.device("cuda")):
+        pass
+
+
 def test_networks_are_built_under_the_checkpoint_loaders_lock(host: Any) -> None:
     with torch.inference_mode():  # as the Forge family generates
         with host.device.building():

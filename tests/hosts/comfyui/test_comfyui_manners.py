@@ -207,6 +207,19 @@ def test_the_upscale_model_makes_the_background(
     assert doubler.devices == ["cpu", "cpu"]
 
 
+def test_the_enlarged_background_lies_where_the_faces_do(pack: Any) -> None:
+    """A ramp of 101 px at 1.5: whole pixels would move its end by half a pixel."""
+    ramp = torch.arange(101.0)[None, None, None].expand(1, 3, 40, 101) / 101
+    doubled = torch.nn.functional.interpolate(ramp, scale_factor=2, mode="bilinear")
+    upscaler = Doubler()
+    upscaler.__class__ = type("Ramp", (Doubler,), {"__call__": lambda self, image: doubled})
+    size = (60, 152)
+    result = pack("comfyui_gpen.upscaling").ModelBackground(upscaler)(ramp[0], size)
+    place = ((torch.arange(152.0) + 0.5) / (152 / 101) - 0.5) / 101
+    assert result.shape == (3, *size)
+    assert (result[0, 30, 8:-8] - place[8:-8]).abs().max() < 0.05 / 101
+
+
 def test_the_upscale_model_takes_no_place_of_what_is_in_use(
     host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any
 ) -> None:

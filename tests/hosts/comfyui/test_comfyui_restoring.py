@@ -68,6 +68,19 @@ def test_alpha_grey_and_half_precision(nodes: dict[str, Any], model: Any, photos
         restore(nodes, photos[0], model, bboxes=bboxes)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_pixel_that_is_no_number_is_black_and_spreads_no_further(
+    nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, value: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    black, broken = photos.clone(), photos.clone()
+    black[1, 30, 40], broken[1, 30, 40] = (0 if value != value else 1), value
+    wanted, *_ = restore(nodes, black, model, bboxes=bboxes, scale="2")
+    image, *_ = restore(nodes, broken, model, bboxes=bboxes, scale="2")
+    assert torch.equal(image, wanted)
+    assert "frame 1 of 3 (the first is 0): some pixels are no numbers" in caplog.text
+    assert broken[1, 30, 40].isfinite().logical_not().all()  # the host's own image is as it was
+
+
 def test_auto_gives_all_frames_one_size(nodes: dict[str, Any], model: Any, photos: Tensor) -> None:
     points = [[50, 40], [56, 40], [53, 44], [51, 47], [55, 47]]
     small = {"x": 40.0, "y": 30.0, "width": 24.0, "height": 24.0, "landmarks": points}

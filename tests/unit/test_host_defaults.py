@@ -1,0 +1,100 @@
+"""Defaults of PyTorch that a host, or another extension in it, has changed for the whole process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from gpen2048 import FaceRestorer, RestoreOptions, choice
+from gpen2048.detection import load_detector
+from gpen2048.faces import Face
+from gpen2048.inference import Network
+from gpen2048.network import NetworkConfig
+from gpen2048.parsing import load_parser
+from gpen2048.passthrough import passthrough_state_dict
+from gpen2048.retinaface import anchor_boxes, build_network
+from torch import Tensor
+
+CONFIG = NetworkConfig(64, 1, 0.25)
+CPU = torch.device("cpu")
+DEFAULTS: list[Any] = [torch.float64, torch.float16, torch.bfloat16, torch.device("meta")]
+
+
+@pytest.fixture(params=DEFAULTS, ids=str)
+def changed(request: pytest.FixtureRequest) -> Iterator[type]:
+    """Another default, before anything has been tried or kept. Gives how levels are done without it."""
+    usual = type(choice.levels_for(CPU, torch.float32, NetworkConfig(64)))
+    cached = [choice._walked, choice._compiled, choice._plain, anchor_boxes]
+    for function in cached:
+        function.cache_clear()
+    if isinstance(request.param, torch.device):
+        torch.set_default_device(request.param)
+    else:
+        torch.set_default_dtype(request.param)
+    yield usual
+    torch.set_default_device(None)
+    torch.set_default_dtype(torch.float32)
+    for function in cached:
+        function.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def detector_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("defaults") / "detection_mobilenet0.25_Final.pth"
+    torch.save(build_network("retinaface_mobile0.25").state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def parser_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from facexlib.parsing.parsenet import ParseNet
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("defaults") / "parsing_parsenet.pth"
+    torch.save(ParseNet(in_size=512, out_size=512, parsing_ch=19).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, Tensor]:
+    return passthrough_state_dict(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_the_network(changed: type, state: dict[str, Tensor], images: Tensor, dtype: torch.dtype) -> None:
+    network = Network.from_state_dict(CONFIG, state, dtype=dtype)
+    result = network(images)
+    assert result.dtype == torch.float32 and network.last_note is None
+    assert (result - images).abs().max() < (1e-5 if dtype == torch.float32 else 0.03)
+    assert type(choice.levels_for(CPU, torch.float32, NetworkConfig(64))) is changed
+
+
+@pytest.mark.parametrize("options", [{"colour": "match", "texture": 1.0}, {"mask": "parse", "scale": 2}], ids=str)
+def test_a_picture(
+    changed: type,
+    state: dict[str, Tensor],
+    parser_file: Path,
+    group_photo: Tensor,
+    group_faces: list[Face],
+    options: dict[str, Any],
+) -> None:
+    restorer = FaceRestorer(Network.from_state_dict(CONFIG, state), parser=load_parser(parser_file))
+    result = restorer(group_photo, RestoreOptions(adaptive=0.5, **options), faces=group_faces[:2])
+    assert result.image.dtype == result.mask.dtype == torch.float32 and result.image.device.type == "cpu"
+    assert torch.isfinite(result.image).all() and all(face.restored for face in result.faces)
+
+
+def test_the_detector(changed: type, detector_file: Path) -> None:
+    detector = load_detector(detector_file)
+    assert {weight.dtype for weight in detector.network.parameters()} == {torch.float32}
+    image = torch.full((3, 90, 120), 0.5, dtype=torch.float32, device="cpu")
+    assert detector(image, 0.9) == []
