@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from ..shared.gpen2048 import GpenError, InvalidOptionError, OutOfMemoryError, Restoration, is_out_of_memory
+from ..shared.gpen2048 import (
+    GpenError,
+    InvalidOptionError,
+    OutOfMemoryError,
+    Restoration,
+    WeightsNotFoundError,
+    is_out_of_memory,
+)
 from . import host
 
 FOR_LESS_MEMORY = "choose precision fp16 in Settings > GPEN-2048, a smaller scale, or start with --use-cpu gpen"
 
 
-def attempt(name: str, restore: Callable[[], Restoration], place: str) -> Restoration | None:
-    """What `restore` gives; None when the user stopped it, or when it failed.
+@dataclass(frozen=True)
+class Failure:
+    """Why a picture was left as it was, in few words that name no folder: a picture may carry them to anybody."""
+
+    reason: str
+
+
+def attempt(name: str, restore: Callable[[], Restoration], place: str) -> Restoration | Failure:
+    """What `restore` gives, or why it gave nothing.
 
     The console explains a failure, and a picture in which no face was restored. `name` is what failed, `place` where in
     the host its options are.
@@ -19,15 +34,23 @@ def attempt(name: str, restore: Callable[[], Restoration], place: str) -> Restor
     try:
         result = restore()
     except host.Stopped:
-        return None
+        return Failure("stopped")
     except Exception as error:
         expected = isinstance(error, (GpenError, OSError)) or is_out_of_memory(error)
         hint = f" ({place})" if isinstance(error, InvalidOptionError) else ""
         host.report(f"{name} left the picture as it is: {sentence(error)}{hint}", exc_info=not expected)
-        return None
+        return Failure(_reason(error))
     if not any(face.restored for face in result.faces):
         host.tell(_why_not(result))
     return result
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, WeightsNotFoundError):
+        return "weights are missing"
+    if isinstance(error, InvalidOptionError):
+        return "an option is out of range"
+    return "not enough memory" if is_out_of_memory(error) else "an error"
 
 
 def _why_not(result: Restoration) -> str:

@@ -29,10 +29,10 @@ PICTURE_COPIES = 4  # input, canvas, mask and what compositing makes meanwhile
 
 @dataclass(frozen=True)
 class Choice:
-    """Which files to restore with; `size` in px picks the network where its name is automatic."""
+    """Which files to restore with; where the network's name is automatic, that of `size` px, or the best there is."""
 
     network: str = weights.AUTOMATIC
-    size: int = weights.MAIN_SIZE
+    size: int | None = None
 
     def network_path(self) -> Path:
         return weights.find_network(self.network, self.size)

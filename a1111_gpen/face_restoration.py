@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..shared.gpen2048.samples import to_planes, to_samples
 from . import host, settings, weights
-from .attempts import attempt
+from .attempts import Failure, attempt
 from .equipment import EQUIPMENT, Choice
 
 
@@ -32,11 +32,11 @@ class GpenFaceRestoration:
             lambda: EQUIPMENT.restore(to_planes(np_image), settings.restorer_options(), self.choice()),
             settings.PLACE,
         )
-        return np_image if result is None else to_samples(result.image)
+        return np_image if isinstance(result, Failure) else to_samples(result.image)
 
     def choice(self) -> Choice:
         if self.size == weights.MAIN_SIZE:
-            return Choice(host.option("gpen_model", weights.AUTOMATIC))
+            return Choice(host.option("gpen_model", weights.AUTOMATIC), self.size)
         return Choice(size=self.size)
 
 

@@ -9,7 +9,7 @@ import gradio as gr
 
 from ..shared.gpen2048 import OptionInfo, Restoration, RestoreOptions
 from . import controls, host, pictures, settings, weights
-from .attempts import attempt
+from .attempts import Failure, attempt
 from .equipment import EQUIPMENT, Choice
 
 NAME = "GPEN-2048"
@@ -42,8 +42,9 @@ class GpenPostprocessing(host.scripts_postprocessing.ScriptPostprocessing):
         if not enable or pp.image is None:
             return
         choice = Choice(model or weights.AUTOMATIC)
-        if attempt(NAME, lambda: _restore(pp, choice, values), "Extras tab") is None:
-            pp.info.update({**dict.fromkeys(settings.remembered(RestoreOptions())), **_facts()})
+        result = attempt(NAME, lambda: _restore(pp, choice, values), "Extras tab")
+        if isinstance(result, Failure):
+            pp.info.update({**dict.fromkeys(settings.remembered(RestoreOptions())), **_failed(result)})
 
 
 def _restore(pp: Any, choice: Choice, values: Mapping[str, Any]) -> Restoration:
@@ -52,19 +53,26 @@ def _restore(pp: Any, choice: Choice, values: Mapping[str, Any]) -> Restoration:
     result = EQUIPMENT.restore(picture.pixels, options, choice)
     pp.image = pictures.to_pil(picture.with_pixels(result.image))
     path = choice.network_path()
-    pp.info.update({**settings.remembered(options), **_facts(result, host.short_hash(path) or path.stem)})
+    pp.info.update({**settings.remembered(options), **_restored(result, host.short_hash(path) or path.stem)})
     return result
 
 
-def _facts(result: Restoration | None = None, model: str | None = None) -> dict[str, Any]:
+def _restored(result: Restoration, model: str) -> dict[str, Any]:
     """What the picture remembers besides the options; the host leaves out what is None."""
-    enlarged = result is not None and result.scale != 1
     return {
-        # The reason is in the console: it may name the user's folders.
-        "GPEN": None if result else "picture left as it was",
+        "GPEN": None,
         "GPEN model": model,
-        "GPEN faces restored": sum(face.restored for face in result.faces) if result else None,
-        "GPEN scale": round(result.scale, 3) if enlarged else None,
+        "GPEN faces restored": sum(face.restored for face in result.faces),
+        "GPEN scale": round(result.scale, 3) if result.scale != 1 else None,
+    }
+
+
+def _failed(failure: Failure) -> dict[str, Any]:
+    return {
+        "GPEN": f"picture left as it was: {failure.reason}",
+        "GPEN model": None,
+        "GPEN faces restored": None,
+        "GPEN scale": None,
     }
 
 

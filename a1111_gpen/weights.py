@@ -37,25 +37,36 @@ def detectors() -> dict[str, Path]:
     return dict(sorted(found.items(), key=lambda entry: "mobilenet" in entry[0].lower()))
 
 
-def known_network(name: str = AUTOMATIC, size: int = MAIN_SIZE) -> Path | None:
-    """The network called `name`, or the one of `size` px; None when it is not there. Fetches nothing."""
+def known_network(name: str = AUTOMATIC, size: int | None = None) -> Path | None:
+    """The network called `name`, or the one of `size` px; None when it is not there. Fetches nothing.
+
+    Without either it is that of MAIN_SIZE, or the largest that there is.
+    """
     known = networks()
     if name and name != AUTOMATIC:
         return known.get(name)
-    return next((path for path in known.values() if _size(path) == size), None)
+    sizes = sorted({_size(path) for path in known.values()} - {0})
+    wanted = size or (MAIN_SIZE if MAIN_SIZE in sizes or not sizes else sizes[-1])
+    return next((path for path in known.values() if _size(path) == wanted), None)
 
 
-def find_network(name: str = AUTOMATIC, size: int = MAIN_SIZE) -> Path:
+def find_network(name: str = AUTOMATIC, size: int | None = None) -> Path:
     """As `known_network`, or fetched where the user agreed to that; WeightsNotFoundError says what to put where."""
-    path, folder = known_network(name, size), host.weight_folders()[0]
-    if path is not None:
-        return path
+    folder, seen = host.weight_folders()[0], ", ".join(networks())
     if name and name != AUTOMATIC:
-        seen = ", ".join(networks()) or "no network at all"
-        raise WeightsNotFoundError(f"no file {name} in {folder}, which holds {seen}")
-    wanted = f"GPEN-BFR-{size}"
-    missing = f"no GPEN network of {size} px in {folder}: put {wanted}.pth there{where_from(wanted)}"
-    return _fetched(wanted, missing)
+        path = known_network(name)
+        if path is None:
+            raise WeightsNotFoundError(f"no file {name} in {folder}, which holds {seen or 'no network at all'}")
+        return path
+    side = size or MAIN_SIZE
+    wanted = f"GPEN-BFR-{side}"
+    path = known_network(size=side) or fetch_missing(wanted) or (None if size else known_network())
+    if path is None:
+        others = f"; or choose another, there is {seen}" if seen else ""
+        raise WeightsNotFoundError(
+            f"no GPEN network of {side} px in {folder}: put {wanted}.pth there{where_from(wanted)}{others}"
+        )
+    return path
 
 
 def find_detector(name: str = AUTOMATIC) -> Path:

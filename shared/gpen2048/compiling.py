@@ -49,7 +49,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     its copy in the caller's cache, which differ in the last bit: the first run would not give what later ones do.
     numba finds a cache by the function's qualified name, so that name bears the mark of what the cache depends on.
     """
-    dispatcher = njit(nogil=True, forceinline=True, fastmath=SAFE_MATH, error_model="numpy")(function)
+    dispatcher: Any = njit(nogil=True, forceinline=True, fastmath=SAFE_MATH, error_model="numpy")(function)
     name = function.__qualname__
     function.__qualname__ = f"{name}_{_mark()}"
     try:

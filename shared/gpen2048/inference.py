@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .choice import levels_for, passes_for
 from .cuda_graphs import Recordings, recordable_on
+from .defaults import ordinary_tensors
 from .folding import FoldedNetwork, Scales
 from .levels import Below, Feature, Levels, Recomputed, StripLevels
 from .memory import peak_bytes
@@ -53,6 +54,7 @@ class Network(FoldedNetwork):
         self.train(False)
 
     @classmethod
+    @ordinary_tensors()
     def from_state_dict(
         cls, config: NetworkConfig, state: Mapping[str, Tensor], *, dtype: torch.dtype = torch.float32
     ) -> Network:

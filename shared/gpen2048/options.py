@@ -46,7 +46,7 @@ class RestoreOptions:
         choices=(1, 2, 4, "auto"),
     )
     select: Select = _option(
-        "all", "Which faces: all, largest, centre (nearest the middle), or numbers from the report such as 0,2."
+        "all", "Which faces: all, largest, centre (nearest the middle), or numbers such as 0,2 (the first is 0)."
     )
     min_face: int = _option(
         16, "Leave faces smaller than this many pixels as they are.", minimum=0, maximum=4096, step=1, advanced=True

@@ -25,7 +25,8 @@ def passthrough_state_dict(config: NetworkConfig, sharpen: float = 0.0) -> dict[
     """
     if config.channels(config.size) < 3:
         raise ValueError(f"{config} has {config.channels(config.size)} channels at full size; wanted at least 3")
-    state = {key: torch.zeros(shape, dtype=torch.float32, device="cpu") for key, shape in parameter_shapes(config).items()}
+    shapes = parameter_shapes(config)
+    state = {key: torch.zeros(shape, dtype=torch.float32, device="cpu") for key, shape in shapes.items()}
     for key in state:
         if key.endswith(".kernel"):
             state[key] = fir_kernel(gain=4 if key.startswith("generator.") else 1)

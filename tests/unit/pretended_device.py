@@ -103,6 +103,5 @@ def _moved(result: Any, far: bool, copied: bool) -> Any:
         result = result.clone() if copied and result.untyped_storage().nbytes() else result
         return result.as_subclass(Far) if far else result.as_subclass(Tensor)
     if isinstance(result, (tuple, list)):
-        parts = [_moved(part, far, copied) for part in result]
-        return type(result)(parts) if type(result) in (tuple, list) else type(result)(parts)
+        return type(result)(_moved(part, far, copied) for part in result)
     return result

@@ -260,3 +260,13 @@ def test_weights_that_were_moved_or_written_to_are_seen() -> None:
     assert torch.equal(network(x), other(x))
     network.load_state_dict(Network.from_state_dict(WALKED, random_state(WALKED)).state_dict())
     assert torch.equal(network(x), wanted)
+
+
+def test_built_in_a_hosts_inference_mode_it_can_be_moved_outside() -> None:
+    x = random_images(1, WALKED.size)
+    with torch.inference_mode():
+        network = Network.from_state_dict(WALKED, random_state(WALKED))
+    wanted = network(x)
+    network.to(torch.float64)
+    network.to(torch.float32)
+    assert torch.equal(network(x), wanted)

@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
+from pathlib import Path
 from typing import NoReturn
 
 from ..errors import GpenError, is_out_of_memory
@@ -23,7 +24,7 @@ INTERRUPTED, UNREAD, TERMINATED = 130, 141, 143  # 128 + SIGINT, SIGPIPE and SIG
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code: 0 done, 1 failed, 2 wrong usage, else 128 and the signal it ended by."""
+    """Runs one command and returns the exit code: 0 done, 1 failed, 2 wrong usage, 128 + a signal that ended it."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.errors == "strict":  # a name it cannot show is no failure
             stream.reconfigure(errors="backslashreplace")
@@ -65,7 +66,7 @@ def _terminated_as_interrupted() -> Generator[None]:
 
 def _drop_output() -> None:
     """What is left of it goes nowhere, lest Python complain of it at its end."""
-    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 

@@ -67,6 +67,10 @@ def test_the_report(host: Any, encoded: str) -> None:
     assert report["faces"][1]["reason"] and len(report["faces"][0]["landmarks"]) == 5
 
 
+def test_automatic_takes_the_network_there_is(host: Any, encoded: str) -> None:
+    assert post(host, {"image": encoded, "model": "Automatic"})["report"]["model"] == "GPEN-BFR-64.pth"
+
+
 def test_a_file_in_a_form(host: Any, encoded: str) -> None:
     class Upload:
         async def read(self) -> bytes:
@@ -108,7 +112,6 @@ def test_the_queue_is_held_and_the_state_told(host: Any, encoded: str) -> None:
         ({"format": "bmp"}, 422, "png"),
         ({"size": 3}, 422, "unknown field size"),
         ({"model": "../../etc/passwd"}, 404, "no file"),
-        ({"model": "Automatic"}, 404, "GPEN-BFR-2048.pth"),
         ({"mask": "parse"}, 404, "parsing_parsenet.pth"),
     ],
 )

@@ -130,7 +130,7 @@ def test_in_txt2img_no_picture_inherits_the_text_of_another(host: Any, photo: An
     first = text(scale="2", template="ffhq")
     assert first["GPEN scale"] == 2
     host.when_detecting.append(lambda: 1 / 0)
-    assert text(scale="2", template="ffhq") == {"GPEN": "picture left as it was"}
+    assert text(scale="2", template="ffhq") == {"GPEN": "picture left as it was: an error"}
     host.when_detecting.clear()
     assert text(scale="2", template="ffhq") == first
     assert set(text()) == {"GPEN strength", "GPEN model", "GPEN faces restored"}
@@ -142,13 +142,17 @@ def test_the_files_name_where_the_host_does_not_hash(host: Any, photo: Any, monk
 
 
 @pytest.mark.parametrize(
-    ("values", "seen"),
-    [({"select": "nobody"}, "nobody"), ({"strength": 2}, "strength is 2"), ({"model": "lost.pth"}, "lost.pth")],
+    ("values", "seen", "reason"),
+    [
+        ({"select": "nobody"}, "nobody", "an option is out of range"),
+        ({"strength": 2}, "strength is 2", "an option is out of range"),
+        ({"model": "lost.pth"}, "lost.pth", "weights are missing"),
+    ],
 )
-def test_failures_leave_the_picture_and_say_so(host: Any, photo: Any, values: Any, seen: str) -> None:
+def test_failures_leave_the_picture_and_say_so(host: Any, photo: Any, values: Any, seen: str, reason: str) -> None:
     image = Image.fromarray(photo)
     pp = process(host, image, **{**ON, **values})
-    assert pp.image is image and pp.info == {"GPEN": "picture left as it was"}
+    assert pp.image is image and pp.info == {"GPEN": f"picture left as it was: {reason}"}
     assert seen in host.errors_reported[0]
     assert str(host.folder) not in str(pp.info)
 

@@ -50,6 +50,17 @@ def test_what_is_missing_is_fetched_once_when_asked(
     assert bare_host.shared.state.textinfo == "GPEN: downloading parsing_parsenet.pth, 50 %"
 
 
+def test_automatic_is_the_best_there_is(bare_host: Any, fetched: list[str], tiny_weights: Path) -> None:
+    folder = bare_host.folder / "GPEN"
+    for size in (256, 512):
+        shutil.copy(tiny_weights, folder / f"GPEN-BFR-{size}.pth")
+    assert bare_host.weights.find_network().name == "GPEN-BFR-512.pth" and fetched == []
+    with pytest.raises(Exception, match=r"or choose another, there is GPEN-BFR-256\.pth, GPEN-BFR-512\.pth"):
+        bare_host.weights.find_network(size=2048)  # which the restorer GPEN-2048 asks for by its name
+    bare_host.opts["gpen_fetch"] = True
+    assert bare_host.weights.find_network().name == "GPEN-BFR-2048.pth" and fetched == ["GPEN-BFR-2048.pth"]
+
+
 def test_a_named_file_is_not_replaced_by_another(bare_host: Any, fetched: list[str]) -> None:
     bare_host.opts["gpen_fetch"] = True
     with pytest.raises(Exception, match=r"no file mine\.pth"):

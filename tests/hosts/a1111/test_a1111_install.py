@@ -162,7 +162,7 @@ def test_a1111s_checkpoint_steps_aside_and_comes_back(
     assert done == moves
 
 
-def test_a_host_that_moves_models_by_rules_of_its_own_is_left_to_them(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_moves_models_by_its_own_rules_is_left_to_them(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """SD.Next has a checkpoint, but not A1111's two functions."""
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 20_000))
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
