@@ -124,10 +124,11 @@ class FaceDetector:
         return copies + activation_bytes(self.kind, max(close_ups, *views))
 
     def _propose(self, image: Halvings, window: Window) -> Proposals:
-        seen = self._predict(network_input(window.view(image))[None])
-        found = Proposals(*(part[0] for part in seen))
-        found = found.take((found.scores >= HINT_THRESHOLD) & found.boxes.isfinite().all(dim=1))
-        found = _in_image(found, [window])
+        offsets, anchors = self._predict(network_input(window.view(image))[None])
+        seen = Proposals(*(part[0] for part in offsets))
+        likely = seen.scores >= HINT_THRESHOLD
+        found = _decoded(seen.take(likely), anchors[likely])
+        found = _in_image(found.take(found.boxes.isfinite().all(dim=1)), [window])
         sides = found.boxes[:, 2:] - found.boxes[:, :2]
         largest = window.largest * 2**window.halved
         return found.take((sides.amin(dim=1) > 0) & (sides.prod(dim=1).sqrt() <= largest))
@@ -136,20 +137,24 @@ class FaceDetector:
         """The proposed faces as seen in close-ups `size` px large, without those that score below `threshold` there."""
         height, width = image.copy(0).shape[1:]
         windows = [close_up(cast("list[float]", box.tolist()), size, height, width) for box in proposed.boxes]
-        seen = self._predict(_stack([network_input(window.view(image)) for window in windows], CLOSE_UP * size))
+        views = _stack([network_input(window.view(image)) for window in windows], CLOSE_UP * size)
+        seen = _decoded(*self._predict(views))
         boxes = proposed.boxes.reshape(-1, 2, 2)
         expected = torch.stack([window.from_image(box) for window, box in zip(windows, boxes)])
         found = vote(seen, expected.reshape(-1, 4).float().to(seen.scores.device), threshold)
         found = _in_image(found, windows)
         return found.take(found.scores >= threshold)
 
-    def _predict(self, views: Tensor) -> Proposals:
-        """What the network says to views (N, 3, h, w): (N, A) possible faces in px of the views."""
+    def _predict(self, views: Tensor) -> tuple[Proposals, Tensor]:
+        """What the network says to views (N, 3, h, w): of (N, A) possible faces, and the anchors (A, 4) it means."""
         views = views.contiguous(memory_format=torch.channels_last)  # 1.5 to 1.8 times as fast on the CPU
-        box_offsets, scores, landmark_offsets = cast("tuple[Tensor, Tensor, Tensor]", self.network(views))
-        anchors = anchor_boxes(*views.shape[2:]).to(views.device)
-        boxes, landmarks = decode_boxes(box_offsets, anchors), decode_landmarks(landmark_offsets, anchors)
-        return Proposals(boxes, landmarks, scores[..., 1])
+        boxes, scores, landmarks = cast("tuple[Tensor, Tensor, Tensor]", self.network(views))
+        return Proposals(boxes, landmarks, scores[..., 1]), anchor_boxes(*views.shape[2:]).to(views.device)
+
+
+def _decoded(seen: Proposals, anchors: Tensor) -> Proposals:
+    """(…, A) faces as the network tells them by (A, 4) anchors, in px of the view."""
+    return Proposals(decode_boxes(seen.boxes, anchors), decode_landmarks(seen.landmarks, anchors), seen.scores)
 
 
 def _check_arguments(image: Tensor, threshold: float, smallest: float) -> None:

@@ -19,6 +19,7 @@ from .numba_passes import in_rows
 CPU = torch.device("cpu")
 BLOCK = 1 << 18  # values copied at once
 LINE = 64  # bytes of a cache line; a register or a matrix tile across two takes several times as long to load
+LARGE = 4 << 20  # bytes from which NumPy asks for large pages; less would split the heap for nothing
 MADV_HUGEPAGE = 14  # Linux, asm-generic/mman-common.h
 
 
@@ -53,11 +54,11 @@ def copied(image: Tensor) -> Tensor:
 
 
 def aligned(size: int) -> Tensor:
-    """So many bytes of PyTorch's on the CPU, of any values, from a cache line on and in large pages."""
+    """So many bytes of PyTorch's on the CPU, of any values, from a cache line on; where they are many, in large pages."""
     room = torch.empty(size + LINE, dtype=torch.uint8, device=CPU)
     first = -room.data_ptr() % LINE
     memory = room[first : first + size]
-    if sys.platform == "linux":
+    if sys.platform == "linux" and size >= LARGE:
         start = -(-memory.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
         length = max(0, memory.data_ptr() + size - start)
         ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), MADV_HUGEPAGE)
