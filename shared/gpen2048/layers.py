@@ -125,4 +125,4 @@ class ToRGB(nn.Module):
 def _power_of_two(x: Tensor) -> Tensor:
     """The largest power of two up to x; 1 for 0."""
     _, exponent = torch.frexp(x.cpu())  # MPS had none up to torch 2.1
-    return torch.ldexp(torch.ones_like(x), exponent.to(x.device) - 1).where(x > 0, torch.ones_like(x))
+    return torch.ldexp(torch.ones_like(x), exponent.to(x) - 1).where(x > 0, torch.ones_like(x))

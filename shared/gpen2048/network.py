@@ -49,7 +49,7 @@ class NetworkConfig:
 def fir_kernel(gain: float = 1.0) -> Tensor:
     """The (4, 4) float32 FIR filter, summing to `gain`."""
     taps = torch.tensor(FIR_TAPS, dtype=torch.float32, device="cpu")
-    return torch.outer(taps, taps) * (gain / taps.sum() ** 2)
+    return torch.outer(taps, taps) * (gain / sum(FIR_TAPS) ** 2)
 
 
 class Blur(nn.Module):

@@ -54,7 +54,7 @@ def copied(image: Tensor) -> Tensor:
 
 
 def aligned(size: int) -> Tensor:
-    """So many bytes of PyTorch's on the CPU, of any values, from a cache line on; where they are many, in large pages."""
+    """Bytes of PyTorch's on the CPU, of any values, from a cache line on; in large pages where they are many."""
     room = torch.empty(size + LINE, dtype=torch.uint8, device=CPU)
     first = -room.data_ptr() % LINE
     memory = room[first : first + size]
