@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .numba_passes import in_rows
 from .pages import uninitialised
-from .sampling import Kernel, compiled_kernels
+from .sampling import compiled_kernels
 
 DETAIL_BLOCK = 16  # px of the halved copy; detail is told for squares of that side
 
@@ -21,14 +23,12 @@ class Halvings:
 
     def __init__(self, image: Tensor):
         self._copies = [image]
-        self._details: list[Tensor] = []
+        self._details: dict[int, Tensor] = {}
 
     def copy(self, number: int) -> Tensor:
         """(C, ⌈H / 2^number⌉, ⌈W / 2^number⌉)."""
         while len(self._copies) <= number:
-            half, detail = _halve(self._copies[-1])
-            self._copies.append(half)
-            self._details.append(detail)
+            self._copies.append(_halved(self._copies[-1]))
         return self._copies[number]
 
     def detail(self, number: int) -> Tensor:
@@ -36,35 +36,45 @@ class Halvings:
 
         Root mean square of what a pixel lies above the mean of its neighbours, along rows and columns.
         """
-        self.copy(number + 1)
+        if number not in self._details:
+            self._details[number] = _detail(self.copy(number))
         return self._details[number]
 
 
-def _halve(image: Tensor) -> tuple[Tensor, Tensor]:
-    kernels = compiled_kernels() if image.device.type == "cpu" and image.dtype == torch.float32 else None
-    half, squares = _by_pooling(image) if kernels is None else _by_kernel(kernels.halve, image)
-    pooled = F.avg_pool2d(squares[None, None], (DETAIL_BLOCK, 1), ceil_mode=True, count_include_pad=False)[0, 0]
-    return half, pooled.sqrt()
+def _kernels_for(image: Tensor) -> ModuleType | None:
+    return compiled_kernels() if image.device.type == "cpu" and image.dtype == torch.float32 else None
 
 
-def _by_kernel(kernel: Kernel, image: Tensor) -> tuple[Tensor, Tensor]:
+def _halved(image: Tensor) -> Tensor:
+    kernels = _kernels_for(image)
     channels, height, width = image.shape
+    if kernels is None:
+        even = F.pad(image, (0, width % 2, 0, height % 2), mode="replicate")
+        return F.avg_pool2d(even, 2)
     half = uninitialised((channels, -(-height // 2), -(-width // 2)), image.device)
-    squares = image.new_empty((half.shape[1], -(-half.shape[2] // DETAIL_BLOCK)))
-    in_rows(len(squares), kernel, image.detach().contiguous().numpy(), DETAIL_BLOCK, half.numpy(), squares.numpy())
-    return half, squares
+    in_rows(half.shape[1], kernels.halve, image.detach().contiguous().numpy(), half.numpy())
+    return half
 
 
-def _by_pooling(image: Tensor) -> tuple[Tensor, Tensor]:
-    height, width = image.shape[1:]
-    even = F.pad(image, (0, width % 2, 0, height % 2), mode="replicate")
+def _detail(image: Tensor) -> Tensor:
+    kernels = _kernels_for(image)
+    if kernels is None:
+        squares = _squares_by_pooling(image)
+    else:
+        rows, columns = -(-image.shape[1] // 2), -(-image.shape[2] // (2 * DETAIL_BLOCK))
+        squares = image.new_empty((rows, columns))
+        in_rows(rows, kernels.detail, image.detach().contiguous().numpy(), DETAIL_BLOCK, squares.numpy())
+    pooled = F.avg_pool2d(squares[None, None], (DETAIL_BLOCK, 1), ceil_mode=True, count_include_pad=False)[0, 0]
+    return pooled.sqrt()
+
+
+def _squares_by_pooling(image: Tensor) -> Tensor:
     right, below = _shifted(image, 2), _shifted(image, 1)
     left, above = _shifted(image.flip(2), 2).flip(2), _shifted(image.flip(1), 1).flip(1)
     left[:, :, 0], above[:, 0] = right[:, :, 0], below[:, 0]
     along, across = (left + right) / 2 - image, (above + below) / 2 - image
     squares = (along.square() + across.square())[:, ::2, ::2].mean(dim=0, keepdim=True) / 4
-    blocks = F.avg_pool2d(squares[None], (1, DETAIL_BLOCK), ceil_mode=True, count_include_pad=False)[0, 0]
-    return F.avg_pool2d(even, 2), blocks
+    return F.avg_pool2d(squares[None], (1, DETAIL_BLOCK), ceil_mode=True, count_include_pad=False)[0, 0]
 
 
 def _shifted(image: Tensor, axis: int) -> Tensor:
