@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import comfy.model_management as mm
 import torch
@@ -22,6 +22,7 @@ class Frames:
     """An IMAGE (B, H, W, C) in [0, 1] of any floating dtype on any device; C is 1 (grey), 3 or 4 (alpha)."""
 
     image: Tensor
+    _told: set[int] = field(default_factory=set[int], compare=False, repr=False)  # frames that were complained of
 
     def __post_init__(self) -> None:
         shape = tuple(self.image.shape)
@@ -44,22 +45,24 @@ class Frames:
     def picture(self, number: int, device: torch.device) -> Picture:
         """Frame `number` as (3, H, W) float32 RGB on `device`, alpha apart; a copy, which may be changed.
 
-        Pixels that are no numbers, as a VAE in half precision may give them, become black: they would spread.
+        What is no number, as a VAE in half precision may give it, becomes 0, and infinity 1: it would spread.
         """
         frame = self.image[number].to(device).float().movedim(-1, 0)
+        if not bool(frame.sum().isfinite()):
+            self._tell_once(number, "some pixels are no numbers; they are taken as 0, infinite ones as 1")
+            frame = frame.nan_to_num(0, 1, 0)
         colours = frame[:3] if len(frame) >= 3 else frame[:1].expand(3, -1, -1)
         own = colours.contiguous()  # no copy, if some node has made planes into an image
         own = own.clone() if own.data_ptr() == self.image[number].data_ptr() else own
-        if not bool(own.sum().isfinite()):
-            log.warning("GPEN: %ssome pixels are no numbers; they are taken as black", self._name(number))
-            own.nan_to_num_(0, 1, 0)
         return Picture(own, frame[3] if len(frame) == 4 else None)
 
     def image_with(self, number: int, pixels: Tensor) -> Tensor:
         """(H', W', C) showing `pixels` (3, H', W'), with the alpha of frame `number` when there is one."""
+        if self.image.shape[3] < 4:
+            return pixels.movedim(0, -1)
         picture = self.picture(number, pixels.device).with_pixels(pixels)
-        alpha = () if picture.alpha is None else (picture.alpha[None],)
-        return torch.cat((pixels, *alpha)).movedim(0, -1)
+        assert picture.alpha is not None
+        return torch.cat((pixels, picture.alpha[None])).movedim(0, -1)
 
     @contextmanager
     def blamed(self, latest: Callable[[], int]) -> Generator[None]:
@@ -73,6 +76,11 @@ class Frames:
             if not isinstance(error, mm.InterruptProcessingException):
                 log.warning("GPEN: %sthe work stopped", self._name(latest()))
             raise
+
+    def _tell_once(self, number: int, what: str) -> None:
+        if number not in self._told:
+            log.warning("GPEN: %s%s", self._name(number), what)
+        self._told.add(number)
 
     def _name(self, number: int) -> str:
         return f"frame {number} of {len(self)} (the first is 0): " if len(self) > 1 else ""

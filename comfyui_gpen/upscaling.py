@@ -46,7 +46,7 @@ class ModelBackground:
 
     def __call__(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         """`image` (3, H, W) as (3, *size), on its device; the model's own factor is brought to `size` by resampling."""
-        return fitted(self._enlarge(image[None])[0], size)
+        return fitted(self._enlarge(image[None])[0], size).clamp(0, 1)
 
     def _enlarge(self, image: Tensor) -> Tensor:
         tile = TILE

@@ -97,13 +97,18 @@ class Network(FoldedNetwork):
         self._recordings.clear()
 
     def _apply(self, *arguments: Any, **options: Any) -> Network:
-        """Moved or converted, which all of that goes by."""
-        self.release()
-        return super()._apply(*arguments, **options)
+        """Moved or converted, which what is kept goes by; a host also moves what is there already."""
+        before = [weight.data_ptr() for weight in self.parameters()]
+        super()._apply(*arguments, **options)
+        if before != [weight.data_ptr() for weight in self.parameters()]:
+            self.release()
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         """Of a copy, which keeps memory of its own."""
-        return {**vars(self), "_kept": [], "_owners": []}
+        state: dict[str, Any] = {**vars(self), "_kept": [], "_owners": []}
+        state.pop("_compiled_call_impl", None)  # as torch's own leaves out what `compile` has made
+        return state
 
     def _schedule(self, batch: int, dtype: torch.dtype, device: torch.device, levels: Levels) -> Schedule:
         return planned(self.config, batch, dtype, device, levels, frugal=self.low_memory)

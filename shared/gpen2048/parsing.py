@@ -115,9 +115,9 @@ def load_parser(path: str | Path, *, device: torch.device | str = "cpu") -> Face
     from facexlib.parsing.parsenet import ParseNet
 
     state = read_state_dict(path)
-    network: nn.Module = ParseNet(in_size=PARSE_SIZE, out_size=PARSE_SIZE, parsing_ch=19)
+    network: nn.Module = ParseNet(in_size=PARSE_SIZE, out_size=PARSE_SIZE, parsing_ch=19).float()
     try:
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise CheckpointError(f"{path}: this is {describe_state_dict(state)}; wanted ParseNet ({error})") from error
-    return FaceParser(network.train(False).float().to(device))
+    return FaceParser(network.train(False).to(device))

@@ -89,7 +89,7 @@ def fold_batch_norms(network: nn.Module) -> None:
 def network_input(image: Tensor) -> Tensor:
     """(…, 3, H, W) RGB in [0, 1] as the network wants it: BGR, 0-255, without the mean, which becomes zero."""
     mean = torch.tensor(MEAN_BGR, device=image.device, dtype=torch.float32)[:, None, None]
-    return torch.add(-mean, image.flip(-3), alpha=255)
+    return torch.add(-mean, image.float().flip(-3), alpha=255)
 
 
 @lru_cache(CACHED_SHAPES)

@@ -37,7 +37,7 @@ class Upscaler:
         for top in range(0, height, TILE):
             for left in range(0, width, TILE):
                 self._enlarge_tile(image, top, left, enlarged)
-        return fitted(enlarged, size)
+        return fitted(enlarged, size).clamp_(0, 1)
 
     def _enlarge_tile(self, image: Tensor, top: int, left: int, enlarged: Tensor) -> None:
         bottom, right = min(top + TILE, image.shape[1]), min(left + TILE, image.shape[2])
@@ -51,13 +51,13 @@ class Upscaler:
 
 
 def fitted(enlarged: Tensor, size: tuple[int, int]) -> Tensor:
-    """`enlarged` (3, H, W), of any scale, as (3, *size) in [0, 1] on its device.
+    """`enlarged` (3, H, W), of any scale, as (3, *size) on its device; itself, if that is its size.
 
     Both axes have one scale, as the faces to be laid onto it have: that of the longer side, which rounding to whole
     pixels changes least.
     """
     longer = int(enlarged.shape[2] > enlarged.shape[1])
-    return lanczos_resize(enlarged, size[longer] / enlarged.shape[1 + longer], size).clamp(0, 1)
+    return lanczos_resize(enlarged, size[longer] / enlarged.shape[1 + longer], size)
 
 
 @ordinary_tensors()

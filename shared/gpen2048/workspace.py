@@ -164,12 +164,12 @@ class Workspace:
 
     def packed(self, weight: Tensor, pack: Callable[[Tensor], Tensor]) -> Tensor:
         """What `pack` makes of a layer's `weight`; kept, if memory is not short, until that is moved or written to."""
-        version = 0 if weight.is_inference() else weight._version
+        version = -1 if weight.is_inference() else weight._version
         known, seen, made = self._packed.get(weight.data_ptr(), (None, 0, weight))
         if known is not None and seen == version:
             return made
         made = pack(weight)
-        if self.schedule.keep_first:
+        if self.schedule.keep_first and not weight.is_inference():  # in which nobody could tell that it was written to
             # What holds the memory keeps its place from becoming another weight's; a parameter would not, once moved.
             self._packed[weight.data_ptr()] = weight.detach(), version, made
         return made

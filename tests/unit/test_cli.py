@@ -199,6 +199,11 @@ def test_a_reader_that_has_had_enough_is_no_failure(network: Path) -> None:
     assert child.stderr.read() == "" and child.wait() == 141
 
 
+def test_a_program_without_output_works(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["inspect", str(network)]) == 0
+
+
 def test_inspect_says_what_a_file_is(run: Any, network: Path, tmp_path: Path) -> None:
     code, printed, _ = run("inspect", network)
     assert code == 0

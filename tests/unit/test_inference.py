@@ -245,6 +245,15 @@ def test_a_copy_is_a_network_of_its_own(copied: Callable[[Network], Network]) ->
     assert torch.equal(twin(x), wanted) and not torch.equal(network(x), wanted)
 
 
+def test_what_is_kept_outlives_a_move_to_where_it_is() -> None:
+    """A host moves a network to the CPU before each picture, wherever it is."""
+    network = Network.from_state_dict(WALKED, random_state(WALKED))
+    network(random_images(1, WALKED.size))
+    kept = list(network._kept)
+    assert network.to("cpu")._kept == kept != []
+    assert network.to(torch.float64)._kept == []
+
+
 def test_weights_that_were_moved_or_written_to_are_seen() -> None:
     """Packed copies of the old ones are kept by place, which may become another weight's."""
     network, x = Network.from_state_dict(WALKED, random_state(WALKED)), random_images(1, WALKED.size)

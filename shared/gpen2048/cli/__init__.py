@@ -23,6 +23,10 @@ WRONG_USAGE = 2
 INTERRUPTED, UNREAD, TERMINATED = 130, 141, 143  # 128 + SIGINT, SIGPIPE and SIGTERM, as shells have it
 
 
+class Terminated(KeyboardInterrupt):
+    """Raised where SIGTERM met the program."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code: 0 done, 1 failed, 2 wrong usage, 128 + a signal that ended it."""
     for stream in (sys.stdout, sys.stderr):
@@ -32,8 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _terminated_as_interrupted():
             code = int(options.run(options))
-            sys.stdout.flush()
+            if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  as under pythonw
+                sys.stdout.flush()
         return code
+    except Terminated:
+        return TERMINATED
     except KeyboardInterrupt:
         print("gpen2048: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -52,7 +59,7 @@ def _terminated_as_interrupted() -> Generator[None]:
     """SIGTERM, as from a service's manager, ends the work as Ctrl-C does, so that nothing half written is left."""
 
     def end(*_: object) -> NoReturn:
-        raise SystemExit(TERMINATED)
+        raise Terminated
 
     if threading.current_thread() is not threading.main_thread():  # only there can signals be met
         yield

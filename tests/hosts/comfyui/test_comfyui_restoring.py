@@ -69,7 +69,7 @@ def test_alpha_grey_and_half_precision(nodes: dict[str, Any], model: Any, photos
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_pixel_that_is_no_number_is_black_and_spreads_no_further(
+def test_a_pixel_that_is_no_number_spreads_no_further(
     nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, value: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     black, broken = photos.clone(), photos.clone()
@@ -77,7 +77,7 @@ def test_a_pixel_that_is_no_number_is_black_and_spreads_no_further(
     wanted, *_ = restore(nodes, black, model, bboxes=bboxes, scale="2")
     image, *_ = restore(nodes, broken, model, bboxes=bboxes, scale="2")
     assert torch.equal(image, wanted)
-    assert "frame 1 of 3 (the first is 0): some pixels are no numbers" in caplog.text
+    assert caplog.text.count("frame 1 of 3 (the first is 0): some pixels are no numbers") == 1
     assert broken[1, 30, 40].isfinite().logical_not().all()  # the host's own image is as it was
 
 
