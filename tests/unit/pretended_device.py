@@ -36,7 +36,7 @@ class PretendedDevice(TorchFunctionMode):
         kwargs = kwargs or {}
         given = list(_tensors((args, kwargs)))
         far = any(isinstance(tensor, Far) for tensor in given)
-        if func == Tensor.device.__get__:  # type: ignore[attr-defined]
+        if func == Tensor.device.__get__:
             return DEVICE if far else CPU
         if func is torch.device:
             return func(*args, **kwargs)

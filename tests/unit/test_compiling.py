@@ -65,5 +65,5 @@ def test_without_room_for_a_cache_all_goes_on(tmp_path: Path, monkeypatch: pytes
     assert compiling.compiled(_doubled)(21) == 42
 
 
-def _doubled(number):  # type: ignore[no-untyped-def]
+def _doubled(number):
     return 2 * number
