@@ -16,12 +16,12 @@ from typing import Any
 import timing
 import torch
 from gpen2048.choice import passes_for
-from gpen2048.layers import Convolution, StyledConvolution
-from gpen2048.levels import Below, Stored, StripLevels
+from gpen2048.folded.layers import Convolution, StyledConvolution
+from gpen2048.folded.levels import Below, Stored, StripLevels
+from gpen2048.folded.styles import DecoderLevel
+from gpen2048.folded.workspace import Schedule, Workspace
+from gpen2048.gpu.triton_levels import TritonLevels
 from gpen2048.network import NetworkConfig
-from gpen2048.styles import DecoderLevel
-from gpen2048.triton_levels import TritonLevels
-from gpen2048.workspace import Schedule, Workspace
 from torch import Tensor
 
 PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}

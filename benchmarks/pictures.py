@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from gpen2048.faces import Face
+from gpen2048.geometry.resampling import lanczos_resize
 from gpen2048.images import read_image
-from gpen2048.resampling import lanczos_resize
 from torch import Tensor
 
 TESTS = Path(__file__).parent.parent / "tests"

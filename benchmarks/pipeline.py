@@ -23,7 +23,7 @@ from gpen2048.detection import load_detector
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
 from gpen2048.options import RestoreOptions
-from gpen2048.passthrough import passthrough_state_dict
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 from gpen2048.weights import DETECTOR_STEMS, default_folder, require_file
 from torch import Tensor, nn
 

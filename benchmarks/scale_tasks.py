@@ -35,7 +35,7 @@ def build(size: int, detector: str | None = None, *, threads: int = 1, precision
     from gpen2048.cli.passing import RELEASED, SMALL
     from gpen2048.devices import PRECISIONS
     from gpen2048.network import NetworkConfig
-    from gpen2048.passthrough import passthrough_state_dict
+    from gpen2048.weight_files.passthrough import passthrough_state_dict
 
     torch.set_num_threads(threads)
     config = NetworkConfig(size, *(RELEASED | SMALL)[size])
@@ -103,14 +103,14 @@ def run_batch(sources: Sequence[Path], engine: Any, faces: Any = known_faces, **
 
 
 def on_film(folder: str, frames: int, engine: str) -> dict[str, Any]:
-    import gpen2048.film_restoring
+    import gpen2048.films.restoring
     from gpen2048.batch.engine_local import LocalEngine
 
     source = make_film(Path(folder) / f"{frames}.mkv", frames)
     if engine == "one pass":
         restorer, started = build(64, MIDDLE), time.perf_counter()
         before = resident_bytes("VmRSS") or 0
-        gpen2048.film_restoring.restore_film(source, Path(folder) / "one.mkv", restorer._restorer, codec="h264")
+        gpen2048.films.restoring.restore_film(source, Path(folder) / "one.mkv", restorer._restorer, codec="h264")
         peak = (resident_bytes("VmHWM") or 0) - before
         restorer.stop()
         result = {"seconds": time.perf_counter() - started, "peak MB over start": round(peak / 1e6, 1)}

@@ -11,7 +11,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ..shared.gpen2048.upscaling import fitted
+from ..shared.gpen2048.geometry.upscaling import fitted
 from .host import is_out_of_memory, stop_if_interrupted
 
 TILE, SMALLEST_TILE, OVERLAP = 512, 128, 32  # px, as ComfyUI's own ImageUpscaleWithModel has them

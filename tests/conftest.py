@@ -14,7 +14,7 @@ from gpen2048.faces import Face
 from gpen2048.images import read_image
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
-from gpen2048.passthrough import passthrough_state_dict
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
         is_out_of_memory,
     )
     from .faces import Face
-    from .film_restoring import restore_film
+    from .films.restoring import restore_film
+    from .geometry.upscaling import load_upscaler
     from .images import Picture, read_image, write_image
     from .inference import Network
     from .network import NetworkConfig
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from .restorer import FaceRestorer
     from .sequence import restore_sequence
     from .task import Request
-    from .upscaling import load_upscaler
 
 _HOMES = {
     "alignment": ("crop_transform", "face_template"),
@@ -57,7 +57,7 @@ _HOMES = {
         "is_out_of_memory",
     ),
     "faces": ("Face",),
-    "film_restoring": ("restore_film",),
+    "films.restoring": ("restore_film",),
     "images": ("Picture", "read_image", "write_image"),
     "inference": ("Network",),
     "network": ("NetworkConfig",),
@@ -67,7 +67,7 @@ _HOMES = {
     "restorer": ("FaceRestorer",),
     "sequence": ("restore_sequence",),
     "task": ("Request",),
-    "upscaling": ("load_upscaler",),
+    "geometry.upscaling": ("load_upscaler",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

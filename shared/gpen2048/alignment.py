@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from .resampling import warp
+from .geometry.resampling import warp
 
 TemplateKind = Literal["gpen", "ffhq"]
 Matrix = NDArray[np.float64]

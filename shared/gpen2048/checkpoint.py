@@ -13,7 +13,7 @@ from .defaults import ordinary_tensors
 from .errors import CheckpointError
 from .inference import Network
 from .network import NetworkConfig, fir_kernel, parameter_shapes
-from .state_dicts import read_state_dict
+from .weight_files.state_dicts import read_state_dict
 
 NO_EXTREMES = (torch.float16, torch.bfloat16)  # torch 2.1 has no aminmax for them on the CPU
 MOST_LEVELS = 12  # of the encoder: 8192 px

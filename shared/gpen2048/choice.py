@@ -8,14 +8,14 @@ from functools import cache, partial
 
 import torch
 
-from .amx_room import tileable
+from .cpu.amx_room import tileable
+from .cpu.walking import Engine, WalkLevels
 from .errors import DeviceError, is_out_of_memory
-from .levels import Levels, StripLevels
+from .folded.levels import Levels, StripLevels
+from .folded.passes import Passes, TorchPasses
+from .folded.proving import level_seconds, passes_trial, prove, prove_levels
+from .gpu.triton_levels import TritonLevels, can_fuse
 from .network import NetworkConfig
-from .passes import Passes, TorchPasses
-from .proving import level_seconds, passes_trial, prove, prove_levels
-from .triton_levels import TritonLevels, can_fuse
-from .walking import Engine, WalkLevels
 
 WRONG = 0.5  # on values up to 4: far from what rounding makes in any precision
 LANES = 16  # channels that compiled loops take at a time; released networks have a multiple of it
@@ -55,13 +55,13 @@ def levels_for(device: torch.device, dtype: torch.dtype, config: NetworkConfig) 
 
 
 def _tiles() -> Engine:
-    from .amx_levels import TileEngine
+    from .cpu.amx_levels import TileEngine
 
     return TileEngine()
 
 
 def _lanes() -> Engine:
-    from .lane_levels import LaneEngine
+    from .cpu.lane_levels import LaneEngine
 
     return LaneEngine()
 
@@ -147,11 +147,11 @@ def _compiled(kind: str, index: int | None, dtype: torch.dtype) -> Passes | None
 
 def _compiler(kind: str, dtype: torch.dtype) -> Passes | None:
     if kind == "cpu" and dtype in (torch.float32, torch.bfloat16):
-        from .numba_passes import NumbaPasses
+        from .compiled.numba_passes import NumbaPasses
 
         return NumbaPasses()
     if kind == "cuda":
-        from .triton_passes import TritonPasses
+        from .gpu.triton_passes import TritonPasses
 
         return TritonPasses()
     return None

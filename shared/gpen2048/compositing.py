@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .alignment import Matrix
-from .numba_passes import in_rows
-from .pages import copied, uninitialised, zeros
-from .regions import Region, union
-from .resampling import in_tiles, shift_origin, warp
-from .sampling import compiled_kernels
+from .compiled.numba_passes import in_rows
+from .compiled.pages import copied, uninitialised, zeros
+from .geometry.regions import Region, union
+from .geometry.resampling import in_tiles, shift_origin, warp
+from .geometry.sampling import compiled_kernels
 
 INSET = 0.02  # of the crop: outermost rim that is never shown, where a network sees too little around
 

@@ -22,12 +22,10 @@ from torch import Tensor, nn
 
 from .checkpoint import read_state_dict
 from .defaults import ordinary_tensors
-from .detection_memory import activation_bytes
-from .errors import WeightsNotFoundError
-from .faces import Face
-from .halving import Halvings
-from .proposals import Proposals, drop_fragments, hinted, merge, together, vote
-from .retinaface import (
+from .detectors.halving import Halvings
+from .detectors.memory import activation_bytes
+from .detectors.proposals import Proposals, drop_fragments, hinted, merge, together, vote
+from .detectors.retinaface import (
     anchor_boxes,
     build_network,
     decode_boxes,
@@ -37,7 +35,9 @@ from .retinaface import (
     network_input,
     network_kind,
 )
-from .windows import CLOSE_UP, EASY, Window, close_up, scales, tiles
+from .detectors.windows import CLOSE_UP, EASY, Window, close_up, scales, tiles
+from .errors import WeightsNotFoundError
+from .faces import Face
 
 THRESHOLD = 0.9  # of the score, as in GPEN's own code (face_enhancement.py)
 PROPOSAL_THRESHOLD = 0.1  # a proposal costs only a close-up; at 20 px, 0.9 would lose two faces of three

@@ -1,7 +1,7 @@
 """Pictures in files and arrays, and the one form in which the runtime knows them.
 
 Height x width x channels, 8 and 16 bits, BGR, alpha, grey, palettes, EXIF rotation and colour profiles exist here and
-in the `image_*` modules; everywhere else an image is float32 RGB in [0, 1], shape (3, H, W).
+in `pictures`; everywhere else an image is float32 RGB in [0, 1], shape (3, H, W).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .colour import luma
+from .appearance.colour import luma
 from .errors import UnsupportedImageError
-from .image_decoding import decode, readable_suffixes
-from .image_encoding import FORMATS, check_quality, output_format
-from .image_metadata import PictureMetadata
+from .pictures.decoding import decode, readable_suffixes
+from .pictures.encoding import FORMATS, check_quality, output_format
+from .pictures.metadata import PictureMetadata
 from .samples import CPU, to_planes, to_samples
 
 __all__ = [

@@ -16,17 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from .choice import levels_for, passes_for
-from .cuda_graphs import Recordings, recordable_on
+from .compiled.pages import uninitialised
 from .defaults import ordinary_tensors
-from .folding import FoldedNetwork, Scales
-from .levels import Below, Feature, Levels, Recomputed, StripLevels
-from .memory import peak_bytes
+from .folded.folding import FoldedNetwork, Scales
+from .folded.levels import Below, Feature, Levels, Recomputed, StripLevels
+from .folded.memory import peak_bytes
+from .folded.planning import planned
+from .folded.precision import ObservedPasses, fallbacks, is_sound, no_autocast, sample_image
+from .folded.styles import DecoderLevel, decoder
+from .folded.workspace import Schedule, Workspace
+from .gpu.cuda_graphs import Recordings, recordable_on
 from .network import SMALLEST, NetworkConfig
-from .pages import uninitialised
-from .planning import planned
-from .precision import ObservedPasses, fallbacks, is_sound, no_autocast, sample_image
-from .styles import DecoderLevel, decoder
-from .workspace import Schedule, Workspace
 
 OnStage = Callable[[], None]
 

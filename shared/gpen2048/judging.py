@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from .appearance.pose import NO_LIMIT, turn
+from .appearance.sharpness import detail_size
 from .faces import Face
 from .options import RestoreOptions
-from .pose import NO_LIMIT, turn
 from .restoration import FaceReport
 from .selection import Choice, ordered, refusals
-from .sharpness import detail_size
 from .task import Request
 
 # `adaptive` 1 gives the most to faces whose detail would fit the first size, the least to those that need the second.

@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from .alignment import Matrix, crop_face, crop_transform, density, enlarged
+from .appearance.likeness import likeness
+from .compiled.pages import uninitialised
 from .compositing import Canvas, box_mask, parsed_mask
 from .detection import SMALLEST, FaceDetector
-from .enlarging import Background, enlarge
 from .errors import WeightsNotFoundError
 from .faces import Face
+from .geometry.enlarging import Background, enlarge
+from .geometry.regions import crop_region
 from .inference import Network
 from .judging import judge, tracks
-from .likeness import likeness
 from .options import RestoreOptions
-from .pages import uninitialised
 from .parsing import FaceParser, Parsed, parse
-from .regions import crop_region
 from .restoration import FaceReport, Restoration
 from .task import Place, Progress, Request, Task
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .appearance.pose import NO_LIMIT, turn
 from .faces import Face
 from .options import RestoreOptions
-from .pose import NO_LIMIT, turn
 
 
 @dataclass(frozen=True)

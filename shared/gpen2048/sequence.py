@@ -11,17 +11,17 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from . import steady_masks, tracks
-from .enlarging import Background
 from .errors import InvalidOptionError
 from .faces import Face
+from .geometry.enlarging import Background
 from .options import RestoreOptions
 from .restoration import Restoration
 from .restorer import FaceRestorer
 from .selection import Choice
-from .steady_masks import SteadyMasks
 from .task import Progress, Request
-from .tracks import Tracker
+from .tracking import steady_masks, tracks
+from .tracking.steady_masks import SteadyMasks
+from .tracking.tracks import Tracker
 
 # Frames that a piece of a film needs before its own, to come out as in the whole, and after its own.
 CONTEXT_BEFORE = tracks.FRAMES_BEFORE + steady_masks.LEAD

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from .alignment import Matrix
 from .compositing import Canvas
-from .enlarging import Background
 from .faces import Face
+from .geometry.enlarging import Background
+from .geometry.regions import Region
 from .options import RestoreOptions
 from .parsing import Parsed
-from .regions import Region
 from .restoration import FaceReport, Restoration
 from .selection import Choice
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from corpus import CORPUS
 from gpen2048.network import NetworkConfig
-from gpen2048.passthrough import passthrough_state_dict
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 from mutating import CHECKED, mutate, small_state, sound_files
 from watching import Reader, fault
 

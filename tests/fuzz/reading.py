@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from gpen2048.checkpoint import load_network
 from gpen2048.errors import GpenError
-from gpen2048.state_dicts import read_state_dict
+from gpen2048.weight_files.state_dicts import read_state_dict
 
 torch.set_num_threads(1)
 

@@ -1,13 +1,13 @@
 """Intel's matrix tiles as plain loops, so that walks on tiles can be followed on any processor.
 
-To be run before `gpen2048.amx_products` is imported, with a cache of its own (NUMBA_CACHE_DIR): compiled code is kept
-by the package's sources, which do not show that these stand in.
+To be run before `gpen2048.cpu.amx_products` is imported, with a cache of its own (NUMBA_CACHE_DIR): compiled code is
+kept by the package's sources, which do not show that these stand in.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from gpen2048 import amx_levels, amx_tiles
+from gpen2048.cpu import amx_levels, amx_tiles
 from numba import njit
 
 TILE_DEPTH, TILE_WIDTH = 32, 16

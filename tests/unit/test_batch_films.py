@@ -22,13 +22,13 @@ from gpen2048.batch.restoring import PictureRestorer
 from gpen2048.batch.running import run
 from gpen2048.batch.sources import find_items
 from gpen2048.faces import Face
-from gpen2048.film_restoring import restore_film
-from gpen2048.films import open_film
+from gpen2048.films.opening import open_film
+from gpen2048.films.restoring import restore_film
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
 from gpen2048.options import RestoreOptions
-from gpen2048.passthrough import passthrough_state_dict
 from gpen2048.restorer import FaceRestorer
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 from torch import Tensor
 
 av: Any = pytest.importorskip("av", reason="needs PyAV")
@@ -132,7 +132,7 @@ def test_a_film_with_a_damaged_place_is_not_called_whole(
     assert (record.output, record.error, record.note) == ("a/pan.mkv", "", "8 frames are damaged")
     assert record.frames == FRAMES - 8
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpen2048.film_sound.Sound._readdressed", _fail_to_read)
+        patch.setattr("gpen2048.films.sound.Sound._readdressed", _fail_to_read)
         record = list(batch(film, tmp_path / "other", restorer, RestoreOptions()))[-1]
     assert record.output == "a/pan.mkv" and record.note.startswith("the sound is damaged")
 

@@ -10,7 +10,7 @@ import torch
 from gpen2048.checkpoint import load_network, read_state_dict
 from gpen2048.errors import CheckpointError, WeightsNotFoundError
 from gpen2048.network import NetworkConfig, parameter_shapes
-from gpen2048.passthrough import passthrough_state_dict
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 

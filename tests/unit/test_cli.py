@@ -191,12 +191,32 @@ def test_ctrl_c_leaves_no_half_file(
 
 
 def test_a_reader_that_has_had_enough_is_no_failure(network: Path) -> None:
-    command = [sys.executable, "-c", "import sys; from gpen2048.cli import main; sys.exit(main())", "inspect", network]
+    command = [sys.executable, "-m", "gpen2048", "inspect", network]
     environment = {**os.environ, "PYTHONPATH": str(Path(gpen2048.__file__).parents[1])}
     child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdout is not None and child.stderr is not None
     child.stdout.close()
     assert child.stderr.read() == "" and child.wait() == 141
+
+
+@pytest.mark.parametrize(("given", "taken"), [(None, "4000"), ("7", "7")])
+def test_threads_wait_less_actively_unless_told(given: str | None, taken: str) -> None:
+    """The variable is read when PyTorch is loaded: it is to be set before."""
+    code = """
+import os, sys
+from gpen2048.__main__ import main
+assert "torch" not in sys.modules
+try:
+    main()
+finally:
+    print(os.environ["GOMP_SPINCOUNT"])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(gpen2048.__file__).parents[1])}
+    environment.pop("GOMP_SPINCOUNT", None)
+    environment |= {} if given is None else {"GOMP_SPINCOUNT": given}
+    command = [sys.executable, "-c", code, "--version"]
+    out = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == taken
 
 
 def test_a_program_without_output_works(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +259,7 @@ def test_the_demo_says_what_it_is(run: Any, tmp_path: Path, photo_path: Path, mo
 
 def test_lbp_finds_most_faces(group_photo: torch.Tensor, golden_alignment: Any) -> None:
     pytest.importorskip("skimage", reason="needs scikit-image's frontal face cascade")
-    from gpen2048.lbp import LbpDetector
+    from gpen2048.detectors.lbp import LbpDetector
 
     faces = LbpDetector()(group_photo)
     close = 0

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 from gpen2048.cli import main
-from gpen2048.image_decoding import SUFFIXES, readable_suffixes
+from gpen2048.pictures.decoding import SUFFIXES, readable_suffixes
 from PIL import Image
 
 Run = Any

@@ -15,7 +15,7 @@ import pytest
 import torch
 from gpen2048.cli import main
 from gpen2048.faces import Face
-from gpen2048.films import open_film
+from gpen2048.films.opening import open_film
 from gpen2048.images import Picture, read_image, write_image
 from gpen2048.sequence import restore_sequence
 from torch import Tensor
@@ -183,7 +183,7 @@ def test_pictures_that_have_been_replaced_are_not_restored_once_more(
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, film: Path) -> Path:
     """`film` without its end."""
-    monkeypatch.setattr("gpen2048.film_reading.MISSING", 0.05)
+    monkeypatch.setattr("gpen2048.films.reading.MISSING", 0.05)
     broken = tmp_path / "broken.mkv"
     with av.open(str(film)) as container, av.open(str(broken), "w") as target:
         stream = target.add_stream_from_template(container.streams.video[0])

@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gpen2048 import FaceRestorer, RestoreOptions
-from gpen2048.colour import matched, original_chroma
+from gpen2048.appearance.colour import matched, original_chroma
+from gpen2048.appearance.oklab import from_oklab, to_oklab
 from gpen2048.faces import Face
-from gpen2048.oklab import from_oklab, to_oklab
 from torch import Tensor
 
 LUMA = torch.tensor([0.2126, 0.7152, 0.0722])

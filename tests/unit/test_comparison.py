@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gpen2048.comparison import compare_sheet
-from gpen2048.sheets import BACKGROUND, SHEET_WIDTH
+from gpen2048.sheets.comparison import compare_sheet
+from gpen2048.sheets.layout import BACKGROUND, SHEET_WIDTH
 from PIL import ImageFont
 from torch import Tensor
 

@@ -14,7 +14,7 @@ pytest.importorskip("numba", reason="needs numba")
 
 PAINT = """
 import hashlib, torch
-from gpen2048.numba_passes import NumbaPasses
+from gpen2048.compiled.numba_passes import NumbaPasses
 torch.set_num_threads(1)
 def waves(*shape):
     values = torch.sin(torch.arange(torch.Size(shape).numel(), dtype=torch.float32) * 0.7)
@@ -55,7 +55,7 @@ def test_a_file_that_was_cut_off_is_made_anew(kind: str, tmp_path: Path) -> None
 
 
 def test_without_room_for_a_cache_all_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gpen2048 import compiling
+    from gpen2048.compiled import compiling
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

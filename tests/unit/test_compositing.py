@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gpen2048 import compositing, sampling
+from gpen2048 import compositing
 from gpen2048.alignment import crop_transform, face_template
 from gpen2048.compositing import INSET, Canvas, box_mask
-from gpen2048.regions import Region, crop_region, union
+from gpen2048.geometry import sampling
+from gpen2048.geometry.regions import Region, crop_region, union
 from torch import Tensor
 
 CPU = torch.device("cpu")

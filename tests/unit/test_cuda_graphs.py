@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from gpen2048 import cuda_graphs, inference
-from gpen2048.cuda_graphs import Recorder, Recording, Recordings, Run
+from gpen2048 import inference
+from gpen2048.gpu import cuda_graphs
+from gpen2048.gpu.cuda_graphs import Recorder, Recording, Recordings, Run
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
-from gpen2048.passthrough import passthrough_state_dict
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 from torch import Tensor
 
 CONFIG = NetworkConfig(64, 1, 0.125)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gpen2048.cuts import difference, is_cut, thumbnail
+from gpen2048.tracking.cuts import difference, is_cut, thumbnail
 from torch import Tensor
 
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from facexlib.detection.retinaface_utils import encode, encode_landm
 from gpen2048.detection import FaceDetector
+from gpen2048.detectors.retinaface import MEAN_BGR, anchor_boxes
+from gpen2048.detectors.windows import TILE
 from gpen2048.faces import Face
-from gpen2048.retinaface import MEAN_BGR, anchor_boxes
-from gpen2048.windows import TILE
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn

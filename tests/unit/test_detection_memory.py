@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from gpen2048 import detection, windows
+from gpen2048 import detection
 from gpen2048.detection import FaceDetector
-from gpen2048.halving import Halvings
-from gpen2048.proposals import Proposals
-from gpen2048.retinaface import KINDS, build_network
+from gpen2048.detectors import windows
+from gpen2048.detectors.halving import Halvings
+from gpen2048.detectors.proposals import Proposals
+from gpen2048.detectors.retinaface import KINDS, build_network
 from torch import Tensor, nn
 
 PeakBytesOf = Callable[[Callable[[], object]], int]

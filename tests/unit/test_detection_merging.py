@@ -9,10 +9,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from gpen2048.detectors.halving import Halvings
+from gpen2048.detectors.proposals import Proposals, drop_fragments, hinted, merge, vote
+from gpen2048.detectors.windows import OVERLAP, SMALL_OVERLAP, SMALL_TILE, TILE, Window, close_up, scales, tiles
 from gpen2048.faces import Face
-from gpen2048.halving import Halvings
-from gpen2048.proposals import Proposals, drop_fragments, hinted, merge, vote
-from gpen2048.windows import OVERLAP, SMALL_OVERLAP, SMALL_TILE, TILE, Window, close_up, scales, tiles
 
 
 def proposals(*boxes: tuple[float, ...], scores: tuple[float, ...] = ()) -> Proposals:

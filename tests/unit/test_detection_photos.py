@@ -12,9 +12,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gpen2048.detection import FaceDetector, load_detector
+from gpen2048.detectors.retinaface import anchor_boxes, decode_boxes, decode_landmarks, network_input
 from gpen2048.faces import Face
-from gpen2048.resampling import lanczos_resize
-from gpen2048.retinaface import anchor_boxes, decode_boxes, decode_landmarks, network_input
+from gpen2048.geometry.resampling import lanczos_resize
 from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_iou, nms

@@ -11,8 +11,7 @@ import torch
 from facexlib.detection.retinaface import generate_config
 from facexlib.detection.retinaface_utils import PriorBox, batched_decode, batched_decode_landm
 from gpen2048.detection import load_detector
-from gpen2048.errors import CheckpointError, WeightsNotFoundError
-from gpen2048.retinaface import (
+from gpen2048.detectors.retinaface import (
     KINDS,
     anchor_boxes,
     build_network,
@@ -21,6 +20,7 @@ from gpen2048.retinaface import (
     network_input,
     network_kind,
 )
+from gpen2048.errors import CheckpointError, WeightsNotFoundError
 from safetensors.torch import save_file
 
 MOBILE, RESNET = "retinaface_mobile0.25", "retinaface_resnet50"

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from gpen2048.errors import InvalidOptionError, UnsupportedFilmError
-from gpen2048.film_sound import Clock
-from gpen2048.film_writing import FilmWriter
-from gpen2048.films import open_film
+from gpen2048.films.opening import open_film
+from gpen2048.films.sound import Clock
+from gpen2048.films.writing import FilmWriter
 from torch import Tensor
 
 av: Any = pytest.importorskip("av", reason="needs PyAV")

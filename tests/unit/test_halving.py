@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from gpen2048 import halving, sampling
-from gpen2048.halving import DETAIL_BLOCK, Halvings
+from gpen2048.detectors import halving
+from gpen2048.detectors.halving import DETAIL_BLOCK, Halvings
+from gpen2048.geometry import sampling
 
 
 @pytest.mark.parametrize("shape", [(3, 64, 96), (3, 33, 47), (1, 40, 31), (3, 1, 9), (3, 1, 1)])

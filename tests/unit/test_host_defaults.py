@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from gpen2048 import FaceRestorer, Restoration, RestoreOptions, choice, styles
+from gpen2048 import FaceRestorer, Restoration, RestoreOptions, choice
 from gpen2048.detection import load_detector
+from gpen2048.detectors.retinaface import anchor_boxes, build_network
 from gpen2048.faces import Face
+from gpen2048.folded import styles
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
 from gpen2048.parsing import load_parser
-from gpen2048.passthrough import passthrough_state_dict
-from gpen2048.retinaface import anchor_boxes, build_network
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 from torch import Tensor
 
 CONFIG = NetworkConfig(64, 1, 0.25)

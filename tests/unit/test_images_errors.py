@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gpen2048 import image_decoding, image_encoding
 from gpen2048.errors import GpenError, UnsupportedImageError
 from gpen2048.images import Picture, picture_from_array, picture_to_array, read_image, write_image
+from gpen2048.pictures import decoding as image_decoding
+from gpen2048.pictures import encoding as image_encoding
 from PIL import Image
 
 cv2 = pytest.importorskip("cv2")

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gpen2048.grey_profile import srgb_table
-from gpen2048.image_metadata import upright_exif
 from gpen2048.images import Picture, PictureMetadata, picture_from_array, picture_to_array, read_image, write_image
+from gpen2048.pictures.grey_profile import srgb_table
+from gpen2048.pictures.metadata import upright_exif
 from PIL import Image, ImageCms, ImageOps
 
 cv2 = pytest.importorskip("cv2")

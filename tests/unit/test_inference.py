@@ -9,18 +9,19 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from gpen2048 import inference, planning
-from gpen2048.amx_room import TileWalk
+from gpen2048 import inference
+from gpen2048.compiled.numba_passes import NumbaPasses
+from gpen2048.cpu.amx_room import TileWalk
+from gpen2048.cpu.lane_room import LaneWalk
+from gpen2048.folded import planning
+from gpen2048.folded.levels import StripLevels
+from gpen2048.folded.memory import peak_bytes
+from gpen2048.folded.passes import TorchPasses
+from gpen2048.folded.walks import Walk
+from gpen2048.folded.workspace import Schedule
 from gpen2048.inference import Network
-from gpen2048.lane_room import LaneWalk
-from gpen2048.levels import StripLevels
-from gpen2048.memory import peak_bytes
 from gpen2048.network import FullGenerator, NetworkConfig
-from gpen2048.numba_passes import NumbaPasses
-from gpen2048.passes import TorchPasses
-from gpen2048.passthrough import passthrough_state_dict
-from gpen2048.walks import Walk
-from gpen2048.workspace import Schedule
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 from torch import Tensor, nn
 
 CONFIG = NetworkConfig(size=64, channel_multiplier=1, narrow=0.125)

@@ -38,7 +38,7 @@ def caches_after_a_start(folder: Path, name: str) -> dict[str, int]:
     command = [sys.executable, "-c", CHOICE, name, str(folder)]
     child = subprocess.run(command, capture_output=True, text=True, check=True)
     assert child.stdout.split() == ["NumbaPasses"], child.stderr
-    return {path.name: path.stat().st_mtime_ns for path in (folder / "__pycache__").glob("*.nb?")}
+    return {path.name: path.stat().st_mtime_ns for path in folder.rglob("*.nb?")}
 
 
 def test_one_folder_serves_under_several_names(folder: Path) -> None:
@@ -53,6 +53,6 @@ def test_one_folder_serves_under_several_names(folder: Path) -> None:
 def test_a_change_of_a_shared_source_compiles_everything_again(folder: Path) -> None:
     """numba itself would take no notice: it looks at the file of the cached function, not at those it calls."""
     first = caches_after_a_start(folder, "gpen2048")
-    with (folder / "numba_lanes.py").open("a") as file:
+    with (folder / "compiled" / "numba_lanes.py").open("a") as file:
         file.write("# changed\n")
     assert len(caches_after_a_start(folder, "gpen2048")) > len(first)

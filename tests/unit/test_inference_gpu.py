@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from gpen2048 import choice, inference, planning
+from gpen2048 import choice, inference
+from gpen2048.folded import planning
+from gpen2048.folded.levels import StripLevels
+from gpen2048.gpu.triton_levels import can_fuse
 from gpen2048.inference import Network
-from gpen2048.levels import StripLevels
 from gpen2048.network import NetworkConfig
-from gpen2048.triton_levels import can_fuse
 from torch import Tensor
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -12,12 +12,13 @@ from threading import Event, Timer
 import pytest
 import torch
 import torch.nn.functional as F
-from gpen2048 import choice, fir
-from gpen2048.convolution import convolve
+from gpen2048 import choice
+from gpen2048.compiled.numba_passes import NumbaPasses, finish
 from gpen2048.errors import DeviceError
+from gpen2048.folded import fir
+from gpen2048.folded.convolution import convolve
+from gpen2048.folded.passes import Passes, TorchPasses, enlarge
 from gpen2048.network import Blur, Upsample
-from gpen2048.numba_passes import NumbaPasses, finish
-from gpen2048.passes import Passes, TorchPasses, enlarge
 from torch import Tensor
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -174,11 +175,12 @@ def test_nothing_heavy_is_imported_with_the_package() -> None:
 
 INTERPRETED = """
 import torch
-from gpen2048.proving import prove
-from gpen2048.triton_passes import TritonPasses
+from gpen2048.folded.proving import prove
+from gpen2048.gpu.triton_passes import TritonPasses
 from gpen2048.inference import Network
-from gpen2048 import inference, planning
-from gpen2048.levels import StripLevels
+from gpen2048 import inference
+from gpen2048.folded import planning
+from gpen2048.folded.levels import StripLevels
 import sys
 sys.path.insert(0, sys.argv[1])
 import test_inference as cases

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from gpen2048.folding import Scales
+from gpen2048.folded.folding import Scales
 from gpen2048.inference import Network
 from gpen2048.network import FullGenerator, StyledConv
 from torch import Tensor, nn

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from gpen2048 import choice, triton_levels
-from gpen2048.layers import Convolution, StyledConvolution
-from gpen2048.levels import StripLevels
-from gpen2048.memory import peak_bytes
+from gpen2048 import choice
+from gpen2048.folded.layers import Convolution, StyledConvolution
+from gpen2048.folded.levels import StripLevels
+from gpen2048.folded.memory import peak_bytes
+from gpen2048.folded.passes import TorchPasses
+from gpen2048.folded.window_weights import doubling_windows, painting_windows, shrinking_windows
+from gpen2048.folded.workspace import Schedule
+from gpen2048.gpu import triton_levels
 from gpen2048.network import NetworkConfig
-from gpen2048.passes import TorchPasses
-from gpen2048.window_weights import doubling_windows, painting_windows, shrinking_windows
-from gpen2048.workspace import Schedule
 from torch import Tensor
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -156,11 +157,13 @@ def test_strict_float32_copies_only_what_the_library_convolves(monkeypatch: pyte
 INTERPRETED = """
 import sys
 import torch
-from gpen2048 import inference, planning, proving, triton_levels
+from gpen2048 import inference
+from gpen2048.folded import planning, proving
+from gpen2048.gpu import triton_levels
 from gpen2048.inference import Network
-from gpen2048.layers import Convolution, StyledConvolution
-from gpen2048.triton_levels import TritonLevels
-from gpen2048.triton_passes import TritonPasses
+from gpen2048.folded.layers import Convolution, StyledConvolution
+from gpen2048.gpu.triton_levels import TritonLevels
+from gpen2048.gpu.triton_passes import TritonPasses
 sys.path.insert(0, sys.argv[1])
 import test_inference as cases
 

@@ -13,18 +13,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from gpen2048 import choice, inference, winograd
-from gpen2048.amx_room import TileWalk, tileable
-from gpen2048.amx_weights import pack_convolution, pack_transposed
+from gpen2048 import choice, inference
+from gpen2048.compiled.numba_passes import NumbaPasses
+from gpen2048.cpu import winograd
+from gpen2048.cpu.amx_room import TileWalk, tileable
+from gpen2048.cpu.amx_weights import pack_convolution, pack_transposed
+from gpen2048.cpu.lane_products import products
+from gpen2048.cpu.lane_room import LaneWalk, grown
+from gpen2048.cpu.lane_weights import pack
+from gpen2048.cpu.walking import Engine, WalkLevels
+from gpen2048.folded.levels import Levels, StripLevels
+from gpen2048.folded.passes import TorchPasses
 from gpen2048.inference import Network
-from gpen2048.lane_products import products
-from gpen2048.lane_room import LaneWalk, grown
-from gpen2048.lane_weights import pack
-from gpen2048.levels import Levels, StripLevels
 from gpen2048.network import FullGenerator, NetworkConfig
-from gpen2048.numba_passes import NumbaPasses
-from gpen2048.passes import TorchPasses
-from gpen2048.walking import Engine, WalkLevels
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -87,7 +88,7 @@ def test_float32_is_float32(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)  # odd numbers of rows for each
-    monkeypatch.setattr("gpen2048.walking.RECOMPUTED_ROWS", 32)
+    monkeypatch.setattr("gpen2048.cpu.walking.RECOMPUTED_ROWS", 32)
     network = Network.from_state_dict(SMALL, state)
     network.low_memory = low_memory
     assert (network(images(2, 128)) - wanted).abs().max() / wanted.std() < 1e-4  # 2e-4 is promised
@@ -136,7 +137,8 @@ import emulated_tiles
 emulated_tiles.emulate()
 import torch
 import test_inference_walks as cases
-from gpen2048 import choice, inference, winograd
+from gpen2048 import choice, inference
+from gpen2048.cpu import winograd
 levels = cases.WalkLevels(choice._tiles(), cases.StripLevels(cases.NumbaPasses()))
 inference.levels_for = lambda device, dtype, config: levels
 state, x = cases.random_state(cases.SMALL), cases.images(1, 128)
@@ -162,7 +164,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import torch
 import test_inference_walks as cases
-from gpen2048 import inference, lane_products
+from gpen2048 import inference
+from gpen2048.cpu import lane_products
 levels = cases.WalkLevels(cases.choice._lanes(), cases.StripLevels(cases.NumbaPasses()))
 inference.levels_for = lambda device, dtype, config: levels
 state, x = cases.random_state(cases.SMALL), cases.images(1, 128)
@@ -185,7 +188,7 @@ def test_walks_of_processors_with_fewer_registers(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="another processor's registers")
 def test_processors_with_too_few_registers_are_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpen2048.lane_products.features", lambda: "+sse4.2,-avx,-avx2")
+    monkeypatch.setattr("gpen2048.cpu.lane_products.features", lambda: "+sse4.2,-avx,-avx2")
     with pytest.raises(OSError, match="no AVX2"):
         choice._lanes()
 
@@ -276,8 +279,8 @@ def test_processors_without_tiles_do_without(
 def test_without_a_compiler_pytorch_convolves(
     forgetful: object, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(sys.modules, "gpen2048.amx_levels", None)
-    monkeypatch.setitem(sys.modules, "gpen2048.lane_levels", None)
+    monkeypatch.setitem(sys.modules, "gpen2048.cpu.amx_levels", None)
+    monkeypatch.setitem(sys.modules, "gpen2048.cpu.lane_levels", None)
     with caplog.at_level("INFO"):
         assert isinstance(choice.levels_for(CPU, torch.float32, SMALL), StripLevels)
     assert "by lanes" in caplog.text

@@ -9,12 +9,12 @@ import pytest
 import torch
 from gpen2048 import FaceRestorer, Request, RestoreOptions
 from gpen2048.alignment import face_template
+from gpen2048.appearance.pose import MEAN_FACE
+from gpen2048.appearance.texture import blurred
 from gpen2048.faces import Face
 from gpen2048.inference import Network
 from gpen2048.judging import choose, face_share, judge
-from gpen2048.pose import MEAN_FACE
 from gpen2048.selection import Choice
-from gpen2048.texture import blurred
 from torch import Tensor
 
 GREY = torch.full((3, 400, 400), 0.5)

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from gpen2048 import inference, layers, styles
+from gpen2048 import inference
+from gpen2048.folded import layers, styles
+from gpen2048.folded.levels import StripLevels
+from gpen2048.folded.memory import peak_bytes
+from gpen2048.gpu.triton_levels import TritonLevels
+from gpen2048.gpu.triton_passes import TritonPasses
 from gpen2048.inference import Network
-from gpen2048.levels import StripLevels
-from gpen2048.memory import peak_bytes
 from gpen2048.network import NetworkConfig, parameter_shapes
-from gpen2048.triton_levels import TritonLevels
-from gpen2048.triton_passes import TritonPasses
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode

@@ -202,6 +202,6 @@ def test_a_picture_that_is_too_large_to_decode_is_not_called_damaged(monkeypatch
     def full(*_: object) -> None:
         raise RuntimeError("OpenCV(4.8) Failed to allocate: error: (-4:Insufficient memory)")
 
-    monkeypatch.setattr("gpen2048.image_decoding._decode_8_bit", full)
+    monkeypatch.setattr("gpen2048.pictures.decoding._decode_8_bit", full)
     with pytest.raises(RuntimeError, match="Insufficient memory"):
         decode_image(photo_path.read_bytes())

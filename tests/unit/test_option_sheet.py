@@ -14,8 +14,8 @@ from gpen2048.cli import main
 from gpen2048.cli.comparing import SHOWN
 from gpen2048.faces import Face
 from gpen2048.images import read_image
-from gpen2048.option_sheet import DIM, OptionSheet, Row
-from gpen2048.sheets import GAP, MARGIN, SHEET_WIDTH, column_width, space
+from gpen2048.sheets.layout import GAP, MARGIN, SHEET_WIDTH, column_width, space
+from gpen2048.sheets.options import DIM, OptionSheet, Row
 from PIL import Image
 from torch import Tensor
 
@@ -73,7 +73,7 @@ def test_a_fading_choice_says_how_much_its_faces_get(painting: FaceRestorer, gro
     white = torch.ones(3, 568, 1328)
     texts: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpen2048.option_sheet.text_row", lambda labels, *_: texts.extend(labels) or space(9))
+        patch.setattr("gpen2048.sheets.options.text_row", lambda labels, *_: texts.extend(labels) or space(9))
         sheet_of(painting, white, group_faces, Row("fade_until", (0, 64)), Row("min_face", (0, 500)), min_face=16)
     assert texts[0] == "fade_until 0: 29 chosen" and texts[2:] == ["min_face 0: 29 chosen", "min_face 500: 0 chosen"]
     strength = float(texts[1].removeprefix("fade_until 64: 29 chosen, mean strength "))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from gpen2048.network import FullGenerator, NetworkConfig
-from gpen2048.passthrough import passthrough_state_dict
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 from torch import Tensor
 
 

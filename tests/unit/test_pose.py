@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gpen2048.alignment import face_template
+from gpen2048.appearance.pose import MEAN_FACE, turn
 from gpen2048.faces import Face
-from gpen2048.pose import MEAN_FACE, turn
 from numpy.typing import NDArray
 
 

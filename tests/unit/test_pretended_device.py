@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from gpen2048 import FaceRestorer, Restoration, RestoreOptions, choice, restore_sequence
 from gpen2048.detection import FaceDetector
+from gpen2048.detectors.retinaface import ANCHORS, build_network
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
 from gpen2048.parsing import FaceParser
-from gpen2048.passthrough import passthrough_state_dict
-from gpen2048.retinaface import ANCHORS, build_network
 from gpen2048.samples import to_planes, to_samples
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 from pretended_device import CPU, DEVICE, PretendedDevice
 from torch import Tensor, nn
 

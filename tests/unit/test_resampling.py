@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from gpen2048 import sampling
-from gpen2048.filtering import reflect
-from gpen2048.resampling import in_tiles, lanczos_resize, shift_origin, warp
+from gpen2048.geometry import sampling
+from gpen2048.geometry.filtering import reflect
+from gpen2048.geometry.resampling import in_tiles, lanczos_resize, shift_origin, warp
 from PIL import Image
 from torch import Tensor
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gpen2048 import sampling
-from gpen2048.sampling import sample_spline
+from gpen2048.geometry import sampling
+from gpen2048.geometry.sampling import sample_spline
 from scipy import ndimage
 from torch import Tensor
 

@@ -18,10 +18,10 @@ from gpen2048.faces import Face
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
 from gpen2048.options import RestoreOptions
-from gpen2048.passthrough import passthrough_state_dict
 from gpen2048.restorer import FaceRestorer
 from gpen2048.sequence import CONTEXT_AFTER, CONTEXT_BEFORE, restore_sequence
-from gpen2048.tracks import FADE
+from gpen2048.tracking.tracks import FADE
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 from torch import Tensor
 
 CONFIG = NetworkConfig(128, 1, 0.125)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gpen2048.colour import luma
+from gpen2048.appearance.colour import luma
+from gpen2048.appearance.sharpness import REBLUR, detail_size, grain, sharpness
+from gpen2048.appearance.texture import blurred
 from gpen2048.faces import Face
-from gpen2048.resampling import lanczos_resize
-from gpen2048.sharpness import REBLUR, detail_size, grain, sharpness
-from gpen2048.texture import blurred
+from gpen2048.geometry.resampling import lanczos_resize
 from torch import Tensor
 
 

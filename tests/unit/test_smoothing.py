@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from gpen2048.alignment import crop_transform, invert
-from gpen2048.smoothing import REACH, smooth
+from gpen2048.tracking.smoothing import REACH, smooth
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]

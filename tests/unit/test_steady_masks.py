@@ -15,7 +15,7 @@ from gpen2048 import FaceRestorer, RestoreOptions
 from gpen2048.faces import Face
 from gpen2048.parsing import Parsed
 from gpen2048.sequence import restore_sequence
-from gpen2048.steady_masks import FRAMES, LEAD, SteadyMasks
+from gpen2048.tracking.steady_masks import FRAMES, LEAD, SteadyMasks
 from torch import Tensor
 
 SIDE = 128  # px of the stand-in's classes

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 from gpen2048 import FaceRestorer, RestoreOptions
+from gpen2048.appearance.texture import COARSEST, blurred, skin_oval, with_texture
 from gpen2048.faces import Face
 from gpen2048.inference import Network
-from gpen2048.texture import COARSEST, blurred, skin_oval, with_texture
 from torch import Tensor
 
 SIZE = 256

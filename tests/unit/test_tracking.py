@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 from gpen2048.faces import Face
-from gpen2048.tracking import MOST_MISSED, Sighting, link
+from gpen2048.tracking.matching import MOST_MISSED, Sighting, link
 
 FACE = Face([100, 100, 180, 200], [[120, 130], [160, 130], [140, 155], [125, 175], [155, 175]])
 

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from gpen2048 import CheckpointError, FaceRestorer, RestoreOptions, WeightsNotFoundError, load_upscaler
 from gpen2048.cli import main
-from gpen2048.enlarging import enlarge
 from gpen2048.errors import InvalidOptionError
 from gpen2048.faces import Face
+from gpen2048.geometry.enlarging import enlarge
+from gpen2048.geometry.upscaling import MARGIN, TILE, Upscaler
 from gpen2048.inference import Network
-from gpen2048.upscaling import MARGIN, TILE, Upscaler
 from PIL import Image
 from torch import Tensor
 

@@ -11,12 +11,12 @@ import torch
 from gpen2048 import catalogue
 from gpen2048.catalogue import CATALOGUE, entry_for, find_entry
 from gpen2048.cli import main, weights, weights_checking, weights_fetching
-from gpen2048.converting import read_metadata
 from gpen2048.errors import InvalidOptionError
 from gpen2048.network import NetworkConfig, parameter_shapes
-from gpen2048.passthrough import passthrough_state_dict
-from gpen2048.state_dicts import read_state_dict
-from gpen2048.verification import fixed_picture
+from gpen2048.weight_files.converting import read_metadata
+from gpen2048.weight_files.passthrough import passthrough_state_dict
+from gpen2048.weight_files.state_dicts import read_state_dict
+from gpen2048.weight_files.verification import fixed_picture
 
 TINY = NetworkConfig(64, 1, 0.125)
 Command = tuple[int, str, str]

@@ -14,7 +14,7 @@ import gpen2048
 import pytest
 from gpen2048.errors import DownloadError
 from gpen2048.fetching import Patience, fetch
-from gpen2048.state_dicts import read_state_dict
+from gpen2048.weight_files.state_dicts import read_state_dict
 
 RANGE_OF_ALL = None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from gpen2048.network import NetworkConfig
-from gpen2048.passthrough import passthrough_state_dict
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 
 SMALL_FILES, NETWORK_FILES = 250, 12  # per kind; `make fuzz` takes more
 

@@ -15,7 +15,7 @@ from gpen2048 import network as published
 from gpen2048.checkpoint import load_network
 from gpen2048.errors import CheckpointError
 from gpen2048.network import FullGenerator, NetworkConfig, fir_kernel
-from gpen2048.state_dicts import read_state_dict
+from gpen2048.weight_files.state_dicts import read_state_dict
 from torch import Tensor
 
 onnx = pytest.importorskip("onnx", reason="reading ONNX needs the extra gpen2048[onnx]")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from ..film_frames import FilmFrame
-from ..film_reading import Film
+from ..films.frames import FilmFrame
+from ..films.reading import Film
 from ..sequence import CONTEXT_AFTER, CONTEXT_BEFORE
 from .pictures import Span
 

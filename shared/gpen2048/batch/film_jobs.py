@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import GpenError
-from ..films import open_film
+from ..films.opening import open_film
 from .film_cutting import spans
 from .film_folders import keep_only, pieces_folder
 from .film_joining import JoiningWriter, read_pieces

@@ -9,8 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from ..film_frames import fraction, pyav
-from ..film_writing import FilmWriter
+from ..films.frames import fraction, pyav
+from ..films.writing import FilmWriter
 
 LENGTH_BYTES = 8  # of the header's own length
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..enlarging import Background
 from ..errors import UnsupportedFilmError
-from ..film_frames import FilmFrame
-from ..film_reading import Film
-from ..films import open_film
+from ..films.frames import FilmFrame
+from ..films.opening import open_film
+from ..films.reading import Film
+from ..geometry.enlarging import Background
 from ..options import RestoreOptions
 from ..restorer import FaceRestorer
 from ..sequence import CONTEXT_AFTER, restore_sequence

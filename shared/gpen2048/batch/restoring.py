@@ -10,8 +10,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ..enlarging import Background
 from ..errors import DONE_IN_LESS_MEMORY, is_out_of_memory
+from ..geometry.enlarging import Background
 from ..images import decode_image, encode_image
 from ..inference import Network
 from ..options import RestoreOptions

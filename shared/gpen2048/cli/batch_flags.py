@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidOptionError
-from ..film_writing import CODECS, QUALITY, WORST
+from ..films.writing import CODECS, QUALITY, WORST
 from ..images import check_quality
 from .loading import check_upscaler
 

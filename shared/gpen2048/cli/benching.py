@@ -23,7 +23,7 @@ from ..images import read_image
 from ..inference import Network
 from ..network import NetworkConfig
 from ..options import RestoreOptions
-from ..passthrough import passthrough_state_dict
+from ..weight_files.passthrough import passthrough_state_dict
 from ..weights import DETECTOR_STEMS, default_folder, find_file
 from .passing import RELEASED, SMALL
 from .peaks import Peak, device_name

@@ -13,8 +13,8 @@ from torch import Tensor
 from ..errors import InvalidOptionError, UnsupportedImageError
 from ..faces import Face
 from ..images import Picture, output_format, read_image, write_image
-from ..option_sheet import OptionSheet, Row
 from ..options import RestoreOptions
+from ..sheets.options import OptionSheet, Row
 from .equipment import Equipment
 from .flags import add_option_flags, option_reader, read_option_flags, shown_options
 from .landmarks import read_landmarks

@@ -9,8 +9,8 @@ from typing import TypeVar
 import torch
 
 from ..errors import DONE_IN_LESS_MEMORY, OutOfMemoryError, is_out_of_memory
+from ..geometry.upscaling import Upscaler
 from ..restorer import FaceRestorer
-from ..upscaling import Upscaler
 
 GIGABYTE = 1e9
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UnsupportedImageError, is_out_of_memory
-from ..film_restoring import FilmReport
+from ..films.restoring import FilmReport
 from ..images import Picture, read_image, write_image
 from ..options import RestoreOptions
 from ..sequence import restore_sequence

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import check_state_dict, describe_state_dict, network_config
-from ..state_dicts import read_state_dict
-from ..verification import file_hash, verify_finite
+from ..weight_files.state_dicts import read_state_dict
+from ..weight_files.verification import file_hash, verify_finite
 
 MEGABYTE = 1e6
 

@@ -10,21 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..appearance.colour import luma
 from ..catalogue import entry_for
 from ..checkpoint import load_network
-from ..colour import luma
 from ..detection import FaceDetector, load_detector
+from ..detectors.lbp import LbpDetector
 from ..devices import PRECISIONS, choose_device, choose_precision
 from ..errors import InvalidOptionError
+from ..geometry.upscaling import load_upscaler
 from ..images import read_image
 from ..inference import Network
-from ..lbp import LbpDetector
 from ..network import NetworkConfig
 from ..options import RestoreOptions
 from ..parsing import load_parser
-from ..passthrough import passthrough_state_dict
 from ..restorer import FaceRestorer
-from ..upscaling import load_upscaler
+from ..weight_files.passthrough import passthrough_state_dict
 from ..weights import DETECTOR_STEMS, NETWORK_STEMS, PARSER_STEMS, default_folder, find_file, require_file
 from .equipment import Equipment
 from .weights_fetching import FETCH, agreed, fetch_entry

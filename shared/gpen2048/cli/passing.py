@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..converting import save_safetensors
 from ..errors import CheckpointError
 from ..network import NetworkConfig
-from ..passthrough import passthrough_state_dict
+from ..weight_files.converting import save_safetensors
+from ..weight_files.passthrough import passthrough_state_dict
 
 # Channel multiplier and width of each released size (yangxy/GPEN run.sh); small ones for tests.
 RELEASED = {256: (1, 0.5), 512: (2, 1.0), 1024: (2, 1.0), 2048: (2, 1.0)}

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..comparison import MOST_FACES, compare_sheet
 from ..images import Picture, read_image, write_image
 from ..options import RestoreOptions
 from ..restoration import Restoration
+from ..sheets.comparison import MOST_FACES, compare_sheet
 from ..task import Request
 from .equipment import Equipment
 from .flags import add_option_flags, read_option_flags

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidOptionError, UnsupportedFilmError
-from ..film_restoring import FilmReport, restore_film
-from ..film_writing import CODECS, CONTAINERS, QUALITY, WORST, check_coding
-from ..films import FILM_SUFFIXES
+from ..films.opening import FILM_SUFFIXES
+from ..films.restoring import FilmReport, restore_film
+from ..films.writing import CODECS, CONTAINERS, QUALITY, WORST, check_coding
 from ..options import RestoreOptions
 from ..task import Progress
 from .equipment import Equipment

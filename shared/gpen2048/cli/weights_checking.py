@@ -9,13 +9,13 @@ from typing import Any
 
 from ..catalogue import CATALOGUE, WeightFile, find_entry
 from ..checkpoint import check_state_dict, describe_state_dict, network_config
-from ..converting import convert
 from ..errors import CheckpointError, GpenError
-from ..first_seen import first_seen, record, record_path
 from ..inference import Network
 from ..network import NetworkConfig
-from ..state_dicts import StateDict, read_state_dict
-from ..verification import file_hash, verify_finite, verify_output, verify_size
+from ..weight_files.converting import convert
+from ..weight_files.first_seen import first_seen, record, record_path
+from ..weight_files.state_dicts import StateDict, read_state_dict
+from ..weight_files.verification import file_hash, verify_finite, verify_output, verify_size
 
 CHANGED = 3  # exit code: sound, but not the file that was first seen
 LIKENESS = 0.5  # of the answer to the fixed picture, below which a network hardly restores

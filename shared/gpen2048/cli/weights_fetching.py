@@ -11,8 +11,8 @@ from typing import Any
 
 from ..catalogue import WeightFile, entry_for
 from ..fetching import MIRRORS, fetch
-from ..first_seen import first_seen, record
-from ..verification import file_hash
+from ..weight_files.first_seen import first_seen, record
+from ..weight_files.verification import file_hash
 from ..weights import default_folder, find_file
 from .progress import ByteBar
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from ..catalogue import WeightFile
 from ..errors import CheckpointError, DownloadError
-from ..verification import verify_file
+from ..weight_files.verification import verify_file
 from ..weights import find_file
 from .locking import locked
 from .partial import Partial, disk

@@ -17,7 +17,7 @@ import torch
 from gpen2048.cli import main
 from gpen2048.cli.passing import save_state_dict
 from gpen2048.network import NetworkConfig
-from gpen2048.passthrough import passthrough_state_dict
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 from PIL import Image
 
 PROJECT = Path(__file__).parents[3]

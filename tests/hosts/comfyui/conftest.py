@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from gpen2048.network import NetworkConfig
-from gpen2048.passthrough import passthrough_state_dict
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 from torch import Tensor, nn
 
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,1 @@
+"""How faces look, and what of it is kept: colour, grain, sharpness, pose."""

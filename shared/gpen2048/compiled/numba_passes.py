@@ -1,0 +1,135 @@
+"""The passes of `folded/passes.py` on the CPU: compiled loops, one walk each, on as many threads as PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..network import FIR_TAPS
+
+Array = np.ndarray[Any, Any]
+FIR_SCALE = 1 / sum(FIR_TAPS) ** 2  # the compiled loops use the bare taps
+CHUNKS = 2  # per thread, so that a disturbed thread does not hold up the others by much
+
+
+@lru_cache(maxsize=1)
+def thread_pool(number: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(number, thread_name_prefix="gpen2048")
+
+
+class NumbaPasses:
+    """Float32 and bfloat16 on the CPU. Raises ImportError, or numba's own errors, where numba does not work."""
+
+    is_plain = False
+
+    def __init__(self) -> None:
+        from . import numba_kernels
+        from .compiling import announce
+
+        announce()
+        self._kernels: ModuleType = numba_kernels
+
+    def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+        planes = image.float().contiguous()
+        colours = weight[:, :, 0, 0].float().t().contiguous().numpy().ravel()
+        for n in range(len(image)):
+            arrays = (
+                planes[n].numpy().ravel(),
+                out.shape[3],
+                colours,
+                bias.float().numpy(),
+                out.shape[1],
+                flat(out[n]),
+            )
+            in_rows(out.shape[2], self._kernels.colour, *arrays)
+
+    def blur(self, x: Tensor, top: int, out: Tensor) -> None:
+        _, channels, height, width = x.shape
+        for n in range(len(x)):
+            source, target = flat(x[n]), flat(out[n])
+            shape = (height, width, channels)
+            in_rows(out.shape[2], self._kernels.blur, source, shape, top, np.float32(FIR_SCALE), target)
+
+    def activate(self, x: Tensor, bias: Tensor, out: Tensor) -> None:
+        _, channels, height, width = x.shape
+        for n in range(len(x)):
+            arrays = (flat(x[n]), width * channels, bias.float().numpy(), channels, flat(out[n]))
+            in_rows(height, self._kernels.activate, *arrays)
+
+    def join(self, x: Tensor, top: int, feature: Tensor, constants: Tensor, out: Tensor) -> None:
+        _, channels, height, width = x.shape
+        constants = torch.cat((constants[:, :1] * FIR_SCALE, constants[:, 1:]), dim=1)
+        for n in range(len(x)):
+            arrays = (flat(feature[n]), constants[n].numpy().ravel(), flat(out[n]))
+            in_rows(out.shape[2], self._kernels.join, flat(x[n]), (height, width, channels), top, *arrays)
+
+    def paint(
+        self,
+        x: Tensor,
+        feature: Tensor,
+        constants: Tensor,
+        rgb: tuple[Tensor, Tensor],
+        below: Tensor | None,
+        row: int,
+        image: Tensor,
+        out: Tensor | None,
+    ) -> None:
+        _, channels, height, width = x.shape
+        weight, bias = rgb
+        nothing = np.empty(0, np.float32)
+        for n in range(len(x)):
+            source = flat(x[n])
+            in_rows(
+                height,
+                self._kernels.paint,
+                source,
+                channels,
+                width,
+                flat(feature[n]),
+                constants[n].numpy().ravel(),
+                weight[n].numpy().ravel(),
+                bias.numpy(),
+                nothing if below is None else flat(below[n]),
+                row,
+                flat(image[n]),
+                np.empty(0, source.dtype) if out is None else flat(out[n]),
+            )
+
+
+def flat(x: Tensor) -> Array:
+    """The memory of one channels_last image (C, H, W), as the kernels want it."""
+    x = x.permute(1, 2, 0)
+    if not x.is_contiguous():
+        raise ValueError(f"expected a channels_last image, got strides {x.stride()} for {tuple(x.shape)}")
+    x = x.reshape(-1)
+    return x.view(torch.int16).numpy().view(np.uint16) if x.dtype == torch.bfloat16 else x.numpy()
+
+
+def in_rows(count: int, kernel: Callable[..., None], *arguments: object) -> None:
+    """The kernel over 0 to `count`, divided among threads."""
+    threads = torch.get_num_threads()
+    chunks = min(count, threads * CHUNKS)
+    if threads == 1:
+        kernel(*arguments, 0, count)
+        return
+    pool = thread_pool(threads)
+    parts = [(count * number // chunks, count * (number + 1) // chunks) for number in range(chunks)]
+    finish([pool.submit(kernel, *arguments, a, b) for a, b in parts])
+
+
+def finish(tasks: Sequence[Future[None]]) -> None:
+    """Waits for all tasks, also when one fails or the user stops: no memory is given back that one still writes to."""
+    try:
+        for task in tasks:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        wait(tasks)

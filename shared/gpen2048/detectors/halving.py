@@ -1,0 +1,82 @@
+"""Copies of a picture halved again and again, and how finely each is detailed."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..compiled.numba_passes import in_rows
+from ..compiled.pages import uninitialised
+from ..geometry.sampling import compiled_kernels
+
+DETAIL_BLOCK = 16  # px of the halved copy; detail is told for squares of that side
+
+
+class Halvings:
+    """`image` (C, H, W), float32 in [0, 1], and its halved copies, each made when first asked for.
+
+    Copy n is reduced by 2^n, an odd last row or column counted twice.
+    """
+
+    def __init__(self, image: Tensor):
+        self._copies = [image]
+        self._details: dict[int, Tensor] = {}
+
+    def copy(self, number: int) -> Tensor:
+        """(C, ⌈H / 2^number⌉, ⌈W / 2^number⌉)."""
+        while len(self._copies) <= number:
+            self._copies.append(_halved(self._copies[-1]))
+        return self._copies[number]
+
+    def detail(self, number: int) -> Tensor:
+        """How finely copy `number` is detailed: (rows, columns) of blocks, 2 · DETAIL_BLOCK px of it wide and high.
+
+        Root mean square of what a pixel lies above the mean of its neighbours, along rows and columns.
+        """
+        if number not in self._details:
+            self._details[number] = _detail(self.copy(number))
+        return self._details[number]
+
+
+def _kernels_for(image: Tensor) -> ModuleType | None:
+    return compiled_kernels() if image.device.type == "cpu" and image.dtype == torch.float32 else None
+
+
+def _halved(image: Tensor) -> Tensor:
+    kernels = _kernels_for(image)
+    channels, height, width = image.shape
+    if kernels is None:
+        even = F.pad(image, (0, width % 2, 0, height % 2), mode="replicate")
+        return F.avg_pool2d(even, 2)
+    half = uninitialised((channels, -(-height // 2), -(-width // 2)), image.device)
+    in_rows(half.shape[1], kernels.halve, image.detach().contiguous().numpy(), half.numpy())
+    return half
+
+
+def _detail(image: Tensor) -> Tensor:
+    kernels = _kernels_for(image)
+    if kernels is None:
+        squares = _squares_by_pooling(image)
+    else:
+        rows, columns = -(-image.shape[1] // 2), -(-image.shape[2] // (2 * DETAIL_BLOCK))
+        squares = image.new_empty((rows, columns))
+        in_rows(rows, kernels.detail, image.detach().contiguous().numpy(), DETAIL_BLOCK, squares.numpy())
+    pooled = F.avg_pool2d(squares[None, None], (DETAIL_BLOCK, 1), ceil_mode=True, count_include_pad=False)[0, 0]
+    return pooled.sqrt()
+
+
+def _squares_by_pooling(image: Tensor) -> Tensor:
+    right, below = _shifted(image, 2), _shifted(image, 1)
+    left, above = _shifted(image.flip(2), 2).flip(2), _shifted(image.flip(1), 1).flip(1)
+    left[:, :, 0], above[:, 0] = right[:, :, 0], below[:, 0]
+    along, across = (left + right) / 2 - image, (above + below) / 2 - image
+    squares = (along.square() + across.square())[:, ::2, ::2].mean(dim=0, keepdim=True) / 4
+    return F.avg_pool2d(squares[None], (1, DETAIL_BLOCK), ceil_mode=True, count_include_pad=False)[0, 0]
+
+
+def _shifted(image: Tensor, axis: int) -> Tensor:
+    """Each sample's next along `axis`; the last one's is itself."""
+    return torch.cat((image.narrow(axis, 1, image.shape[axis] - 1), image.narrow(axis, -1, 1)), dim=axis)

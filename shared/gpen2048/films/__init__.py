@@ -1,0 +1,1 @@
+"""Films in, through PyAV, and restored films out."""

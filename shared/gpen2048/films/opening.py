@@ -1,0 +1,109 @@
+"""Opening films through PyAV, whatever is in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from fractions import Fraction
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import UnsupportedFilmError
+from ..samples import CPU
+from .frames import Coding, fraction, location, pyav, quarter_turns
+from .reading import NOTHING, Film, decode
+
+FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv")
+COVER_PICTURE = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC (libavformat/avformat.h)
+FALLBACK_RATE = Fraction(25)
+
+
+@contextmanager
+def _named(path: Path) -> Generator[None]:
+    """Errors of PyAV's as UnsupportedFilmError naming `path`; those of the system as they are."""
+    try:
+        yield
+    except OSError:
+        raise
+    except pyav().error.FFmpegError as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UnsupportedFilmError(f"{path}: not a sound film ({reason}); wanted a video file") from error
+
+
+def open_film(path: str | PathLike[str], device: torch.device = CPU) -> Film:
+    """The film in a file, open for reading, its frames to go to `device`; close it, or use it in a `with` statement.
+
+    Raises UnsupportedFilmError when PyAV is missing, and for files that hold no video, no decodable one, or are
+    damaged from the beginning; OSError where the file cannot be opened.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UnsupportedFilmError(f"{path}: a folder; wanted a video file")
+    with _named(path):
+        container = pyav().open(location(path))
+    try:
+        stream = _video(container, path)
+        stream.thread_type = "AUTO"
+        first = next((frame for frame in decode(container, stream) if frame is not None), None)
+        if first is None:
+            raise UnsupportedFilmError(NOTHING.format(path))
+        return _film(path, container, stream, first, device)
+    except BaseException:
+        container.close()
+        raise
+
+
+def _video(container: Any, path: Path) -> Any:
+    """Its first video that is no cover picture."""
+    streams = [stream for stream in container.streams.video if not _flags(stream.disposition) & COVER_PICTURE]
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        raise UnsupportedFilmError(f"{path}: holds {kinds}; wanted a video")
+    if streams[0].codec_context is None:  # some versions of PyAV crash when asked to decode such a stream
+        raise UnsupportedFilmError(f"{path}: its video has a codec that PyAV does not know")
+    return streams[0]
+
+
+def _flags(disposition: Any) -> int:
+    """PyAV's flags as a number, which some versions give and others wrap."""
+    return int(getattr(disposition, "value", disposition))
+
+
+def _film(path: Path, container: Any, stream: Any, first: Any, device: torch.device) -> Film:
+    """The facts, as the `first` frame and the container tell them."""
+    sideways = quarter_turns(first) % 2 == 1
+    aspect = fraction(stream.sample_aspect_ratio) or Fraction(1)
+    time_base = fraction(stream.time_base) or 1 / FALLBACK_RATE
+    rate = fraction(stream.average_rate) or fraction(stream.guessed_rate) or FALLBACK_RATE
+    seconds = _seconds(stream, time_base)
+    return Film(
+        path=path,
+        container=container,
+        stream=stream,
+        coding=Coding.of(first, stream.codec_context),
+        size=(first.width, first.height) if sideways else (first.height, first.width),
+        sample_aspect=1 / aspect if sideways else aspect,
+        time_base=time_base,
+        rate=rate,
+        seconds=seconds,
+        count=stream.frames or round(seconds * rate),
+        begin=Fraction(max(0, container.start_time or 0), 1_000_000),
+        metadata=dict(container.metadata),
+        device=device,
+        is_interlaced=bool(getattr(first, "interlaced_frame", False)),
+    )
+
+
+def _seconds(stream: Any, time_base: Fraction) -> float:
+    """How long the video says it is: in its header, or in Matroska's tag; 0 where it does not."""
+    if stream.duration:
+        return float(stream.duration * time_base)
+    hours, _, rest = str(stream.metadata.get("DURATION", "")).partition(":")
+    minutes, _, seconds = rest.partition(":")
+    try:
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return 0.0

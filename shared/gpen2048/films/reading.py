@@ -1,0 +1,185 @@
+"""The frames of a film, upright and in the order they are shown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import UnsupportedFilmError
+from .frames import Coding, FilmFrame, decoded, location, pyav
+
+MISSING = 0.5  # seconds that a film may end before the time it announces, as its last frame's duration is often a guess
+NOTHING = "{}: no picture in it can be decoded; the file is damaged"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Film:
+    """A film that is open for reading, by one reader at a time.
+
+    `size` is height and width of the upright pictures; `time_base` the unit of times, in seconds; `rate` frames per
+    second, on average; `seconds` and `count`, in frames, how long it says it is, 0 where it does not; `begin` when
+    in seconds its first picture or sound comes. `device` is where frames go. `is_interlaced` tells of two half pictures
+    in each. `problems` fills while they are read: what could not be.
+    """
+
+    path: Path
+    container: Any
+    stream: Any
+    coding: Coding
+    size: tuple[int, int]
+    sample_aspect: Fraction
+    time_base: Fraction
+    rate: Fraction
+    seconds: float
+    count: int
+    begin: Fraction
+    metadata: dict[str, str]
+    device: torch.device
+    is_interlaced: bool = False
+    problems: list[str] = field(default_factory=list[str])
+    is_mixed: bool = False  # pictures of another size have been met
+
+    def frames(self, first: int | None = None, last: int | None = None) -> Iterator[FilmFrame]:
+        """Its frames in the order they are shown; only those with `first` <= pts < `last` where these are given.
+
+        Times grow strictly. What cannot be decoded, and what has another size than the first, is left out and named in
+        `problems`. Raises UnsupportedFilmError when nothing can be decoded.
+        """
+        time, lost, bad, end = None, 0, 0, None
+        for frame in self._decode_from(first):
+            if frame is None:
+                lost += 1
+                missed = (time or 0) + lost * self._step
+                bad += (first is None or missed >= first) and (last is None or missed < last)
+                continue
+            time, lost = self._time_of(frame, time), 0
+            if last is not None and time >= last:
+                self._name_damaged(bad)
+                break
+            if first is not None and time < first:
+                continue
+            bad += bool(frame.is_corrupt)
+            shown = FilmFrame(decoded(frame, self.coding, self.device), time, int(getattr(frame, "duration", 0) or 0))
+            if self._fits(shown):
+                ends = time + (shown.duration or self._step)
+                end = ends if end is None else max(end, ends)
+                yield shown
+        else:
+            self._check_end(time, end, bad)
+
+    def keyframes(self) -> list[int]:
+        """The times of the frames from which decoding can begin."""
+        return [time for time, is_key in self.times() if is_key]
+
+    def times(self) -> list[tuple[int, bool]]:
+        """The times of all frames as the file has them, each with whether decoding can begin there; none is decoded.
+
+        There are none where the clock begins anew, as in films that have been joined.
+        """
+        self._reopen()
+        found: list[tuple[int, bool]] = []
+        before = None
+        for packet in self.container.demux(self.stream):
+            if packet.pts is not None:
+                found.append((packet.pts, bool(packet.is_keyframe)))
+            if packet.dts is not None:
+                if before is not None and packet.dts < before:
+                    return []
+                before = packet.dts
+        return sorted(found)
+
+    def warn(self) -> None:
+        """Says what the film is that makes its restoration less good than it could be."""
+        if self.is_interlaced:
+            log.warning("%s is interlaced: both half pictures are restored as one; deinterlace it before", self.path)
+
+    def close(self) -> None:
+        self.container.close()
+
+    def __enter__(self) -> Film:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _reopen(self) -> None:
+        """Back to the very first frame, which seeking does not find in every kind of file."""
+        index = self.stream.index  # to be asked while the container is open
+        self.container.close()
+        self.container = pyav().open(location(self.path))
+        self.stream = self.container.streams[index]
+        self.stream.thread_type = "AUTO"
+
+    def _decode_from(self, time: int | None) -> Iterator[Any]:
+        """PyAV's frames, from the keyframe before `time` on or from an earlier one."""
+        self._reopen()
+        if time is None:
+            yield from decode(self.container, self.stream)
+            return
+        self.container.seek(time, stream=self.stream, backward=True)
+        frames = decode(self.container, self.stream)
+        first = next(frames, None)
+        if first is None or first.pts is None or first.pts > time:
+            yield from self._decode_from(None)
+        else:
+            yield first
+            yield from frames
+
+    def _time_of(self, frame: Any, before: int | None) -> int:
+        """Its pts; where there is none, or it does not grow, one frame after the one `before`."""
+        if frame.pts is not None and (before is None or frame.pts > before):
+            return int(frame.pts)
+        return 0 if before is None else before + self._step
+
+    @property
+    def _step(self) -> int:
+        """From a frame to the next, on average."""
+        return max(1, round(1 / (self.rate * self.time_base)))
+
+    def _fits(self, frame: FilmFrame) -> bool:
+        """Whether it has the size of the film, else it is named."""
+        height, width = frame.pixels.shape[1:]
+        self.is_mixed |= (height, width) != self.size
+        problem = f"pictures of {width} x {height} px are left out, as the first has {self.size[1]} x {self.size[0]}"
+        if (height, width) != self.size and problem not in self.problems:
+            self.problems.append(problem)
+        return (height, width) == self.size
+
+    def _name_damaged(self, frames: int) -> None:
+        if frames:
+            self.problems.append(f"{frames} frames are damaged")
+
+    def _check_end(self, time: int | None, end: int | None, bad: int) -> None:
+        """`time` of the last frame that was decoded, and the `end` of the last that was shown."""
+        if time is None:
+            raise UnsupportedFilmError(NOTHING.format(self.path))
+        self._name_damaged(bad)
+        seconds = self.seconds if end is None else float((end - (self.stream.start_time or 0)) * self.time_base)
+        if seconds < self.seconds - MISSING:
+            self.problems.append(f"the video ends at {seconds:.1f} s of {self.seconds:.1f} s")
+
+
+def decode(container: Any, stream: Any) -> Iterator[Any]:
+    """PyAV's frames; None for each packet that cannot be decoded."""
+    errors = pyav().error.FFmpegError
+    packets = iter(container.demux(stream))
+    while True:
+        try:
+            packet = next(packets, None)
+            frames: list[Any] = [] if packet is None else packet.decode()
+        except EOFError:
+            return
+        except errors:
+            yield None
+            continue
+        yield from frames
+        if packet is None:
+            return

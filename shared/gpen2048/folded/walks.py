@@ -1,0 +1,39 @@
+"""How much memory levels take that are computed in one walk each."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+
+from ..network import NetworkConfig
+
+# px; those up to it take a tenth of the time, and at 32 px Winograd's weights would take 190 MB more.
+LARGEST_UNWALKED = 32
+ROWS_AT_ONCE = 1024  # times pixels: rows of large levels stay in the cache, small levels read their weights rarely
+RECOMPUTED_ROWS = 64  # of a feature that is not stored
+
+
+@dataclass(frozen=True)
+class Walk(ABC):
+    """One engine's needs; `threads` compute at once, each in a room of its own. Equal walks need the same."""
+
+    threads: int
+
+    @abstractmethod
+    def covers(self, resolution: int) -> bool:
+        """Whether the level that gives `resolution` is walked."""
+
+    @abstractmethod
+    def room(self, config: NetworkConfig, dtype: torch.dtype) -> int:
+        """Bytes of one thread's room, enough for every level."""
+
+    @abstractmethod
+    def packed(self, config: NetworkConfig, dtype: torch.dtype) -> list[int]:
+        """Bytes of each covered level's weights as the engine wants them."""
+
+
+def covered(walk: Walk, config: NetworkConfig) -> list[int]:
+    """The resolutions that `walk` covers, rising."""
+    return [resolution for resolution in config.resolutions if walk.covers(resolution)]

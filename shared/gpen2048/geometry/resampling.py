@@ -1,0 +1,103 @@
+"""Resampling of images on their own device: Lanczos for changes of size, and a band-limited similarity warp.
+
+Coordinates are pixels, x to the right, y down, pixel centres at integers.
+
+A warp runs in two steps: a separable pass makes a grid, from which a cubic B-spline interpolates each output pixel.
+Where the output is coarser than the source, the pass is a low-pass Lanczos filter onto a grid twice as dense as the
+output: that prevents aliasing when a 2048 px crop is laid onto a 50 px face, and keeps the signal where a cubic
+B-spline is exact to a few per mille. Elsewhere the grid is the source's own pixels, from which the B-spline
+interpolates at least as well as Lanczos' kernel would.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..compiled.pages import uninitialised
+from .filtering import bands, filter_axes
+from .sampling import SPLINE_REACH, UNLIMITED, Limits, Matrix, is_compiled, sample_spline, warp_by_spline
+
+GRID_DENSITY = 2.0  # samples of the intermediate grid per output pixel, where the output is coarser than the source
+# Low-pass cut-off when shrinking, in units of the output's Nyquist frequency: high enough to give a photo back
+# unblurred, low enough to leave nothing at twice that frequency (tests/unit/test_known_answers.py).
+PASS_BAND = 1.35
+STRIP = 512  # output rows warped at once where the grid, or what PyTorch keeps between two steps, takes memory
+
+
+def lanczos_resize(image: Tensor, scale: float, size: tuple[int, int]) -> Tensor:
+    """`image` (C, H, W) enlarged or shrunk by `scale` to `size` (H', W'), the same dtype and device.
+
+    Pixel p of the input lies at scale·(p + 0.5) − 0.5 of the output. The filter is Pillow's LANCZOS, which renormalises
+    at the border.
+    """
+    if scale == 1 and size == tuple(image.shape[-2:]):
+        return image
+    start, step = 0.5 / scale - 0.5, 1 / scale
+    rows, columns = (bands(n, start, step, count, max(1.0, step)) for n, count in zip(image.shape[1:], size))
+    return filter_axes(image, columns, rows)
+
+
+def warp(source: Tensor, matrix: Matrix, size: tuple[int, int], *, limits: Limits = UNLIMITED) -> Tensor:
+    """The (C, *size) float32 image whose pixel p shows `source` (C, H, W) at `matrix` @ (p, 1), on `source`'s device.
+
+    `matrix` (2, 3) is a similarity from output to source pixels. Values are kept within `limits`. Beyond its border the
+    source is continued by reflection, as FFHQ's alignment does it (NVlabs/ffhq-dataset, download_ffhq.py).
+    """
+    if in_tiles(source, matrix):
+        out = uninitialised((len(source), *size), source.device)
+        warp_by_spline(source, matrix, out, limits)
+        return out
+    strips = [
+        _warp_strip(source, shift_origin(matrix, (0, top)), (min(STRIP, size[0] - top), size[1]), limits)
+        for top in range(0, size[0], STRIP)
+    ]
+    return strips[0] if len(strips) == 1 else torch.cat(strips, dim=1)
+
+
+def in_tiles(source: Tensor, matrix: Matrix) -> bool:
+    """Whether `warp` reads the source's own pixels tile by tile, so that a part of its output costs only a part."""
+    return _pixel(matrix) <= PASS_BAND and is_compiled(source)
+
+
+def _pixel(matrix: Matrix) -> float:
+    """Source pixels per output pixel."""
+    return math.sqrt(abs(np.linalg.det(matrix[:, :2])))
+
+
+def shift_origin(matrix: Matrix, origin: tuple[int, int]) -> Matrix:
+    """`matrix` (2, 3) for inputs counted from `origin` (x, y)."""
+    shifted = matrix.copy()
+    shifted[:, 2] += matrix[:, :2] @ np.asarray(origin, np.float64)
+    return shifted
+
+
+def _warp_strip(source: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits) -> Tensor:
+    pixel = _pixel(matrix)
+    shrunk = pixel > PASS_BAND
+    step, stretch = (pixel / GRID_DENSITY, pixel / PASS_BAND) if shrunk else (1.0, 1.0)
+    corners = matrix @ np.array([[0, size[1] - 1, 0, size[1] - 1], [0, 0, size[0] - 1, size[0] - 1], [1, 1, 1, 1]])
+    # The spline reads one grid sample before and two after each position. Every strip's grid is part of one lattice.
+    low = np.floor(corners.min(axis=1) / step - 1) * step
+    counts = np.ceil((corners.max(axis=1) + 2 * step - low) / step).astype(np.int64) + 1
+    if step == 1:
+        low, counts = low - SPLINE_REACH, counts + 2 * SPLINE_REACH
+    grid = _lanczos_grid(source, low, counts, step, stretch)
+    to_grid = matrix / step
+    to_grid[:, 2] -= low / step
+    return sample_spline(grid, to_grid, size, limits)
+
+
+def _lanczos_grid(
+    source: Tensor, low: NDArray[np.float64], counts: NDArray[np.int64], step: float, stretch: float
+) -> Tensor:
+    """B-spline coefficients for `source`, low-passed, every `step` pixels from `low` (x, y) on."""
+    columns, rows = (
+        bands(length, float(start), step, int(count), stretch, spline=True, reflected=True)
+        for length, start, count in zip(source.shape[:0:-1], low, counts)
+    )
+    return filter_axes(source, columns, rows)

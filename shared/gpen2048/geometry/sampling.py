@@ -1,0 +1,156 @@
+"""Reading a grid at the positions of a similarity: by compiled loops on the CPU, else by PyTorch's grid_sample."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..compiled.numba_passes import in_rows
+from ..compiled.pages import uninitialised, zeros
+
+logger = logging.getLogger(__name__)
+SPLINE_POLE = math.sqrt(3) - 2  # of the cubic B-spline's inverse filter (Unser, "Splines: a perfect fit", 1999)
+PIXEL = 4  # channels that compiled loops have room for
+TAPS = 4  # of a cubic B-spline, along an axis
+TILE = (128, 128)  # rows and columns of the output, whose coefficients fit into the cache
+SPLINE_REACH = 12  # samples: |pole|^12 < 2e-7
+Matrix = NDArray[np.float64]
+Index = NDArray[np.int64]
+Kernel = Callable[..., None]
+Limits = tuple[float, float]
+UNLIMITED: Limits = (-math.inf, math.inf)
+
+
+def sample_spline(grid: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits = UNLIMITED) -> Tensor:
+    """Cubic B-spline of the coefficients `grid` (C, H, W) float32 at `matrix` @ (p, 1) of each pixel p: (C, *size).
+
+    A position needs one sample of the grid before it and two behind.
+    """
+    kernels = _kernels_for(grid, TAPS)
+    if kernels is not None:
+        return _by_kernel(kernels.read_rows, grid, matrix, size, limits)
+    return _spline_by_reads(grid, matrix, size).clamp_(*limits)
+
+
+def warp_by_spline(image: Tensor, matrix: Matrix, out: Tensor, limits: Limits) -> None:
+    """Fills `out` (C, h, w) from the cubic B-spline through the pixels of `image` (C, H, W), which `is_compiled`.
+
+    It is continued by reflection, read at `matrix` @ (p, 1) of each pixel p of `out`, and kept within `limits`.
+    """
+    kernels = compiled_kernels()
+    assert kernels is not None
+    tiles = math.prod(-(-side // length) for side, length in zip(out.shape[1:], TILE))
+    in_rows(
+        tiles,
+        kernels.warp_tiles,
+        image.detach().numpy(),
+        np.ascontiguousarray(matrix),
+        _floats(limits),
+        TILE,
+        out.numpy(),
+    )
+
+
+def is_compiled(image: Tensor) -> bool:
+    """Whether compiled loops read `image` (C, H, W)."""
+    return _kernels_for(image, 1) is not None
+
+
+def _kernels_for(grid: Tensor, taps: int) -> ModuleType | None:
+    suits = grid.device.type == "cpu" and grid.dtype == torch.float32 and min(grid.shape[1:]) >= taps
+    return compiled_kernels() if suits and len(grid) <= PIXEL else None
+
+
+def _by_kernel(kernel: Kernel, grid: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits) -> Tensor:
+    channels, height, width = grid.shape
+    out = uninitialised((channels, *size), grid.device)
+    pixels = zeros((height, width, PIXEL), grid.device)
+    pixels[:, :, :channels] = grid.permute(1, 2, 0)
+    flat = pixels.view(-1).numpy()
+    in_rows(size[0], kernel, flat, (height, width), np.ascontiguousarray(matrix), _floats(limits), out.numpy())
+    return out
+
+
+def _floats(limits: Limits) -> tuple[np.float32, np.float32]:
+    return np.float32(limits[0]), np.float32(limits[1])
+
+
+@cache
+def compiled_kernels() -> ModuleType | None:
+    """`sampling_kernels`, if they give PyTorch's results on a trial; says in the log, once, why not."""
+    try:
+        from ..compiled import sampling_kernels as kernels
+        from ..compiled.compiling import announce
+
+        announce()
+        _prove(kernels.read_rows)
+        return kernels
+    except Exception as error:  # whatever a compiler raises, PyTorch can do the work
+        logger.info("GPEN resamples by plain PyTorch: %s: %s", type(error).__name__, error)
+        return None
+
+
+def _prove(kernel: Kernel) -> None:
+    """Compiles the kernel by using it once; raises ArithmeticError if it differs from PyTorch's reads."""
+    grid = torch.sin(torch.arange(3 * 9 * 10, dtype=torch.float32, device="cpu") * 0.7).view(3, 9, 10)
+    matrix, size = np.array([[0.7, 0.3, 1.2], [-0.3, 0.7, 3.1]]), (6, 7)
+    found = _by_kernel(kernel, grid, matrix, size, UNLIMITED)
+    error = float((found - _spline_by_reads(grid, matrix, size)).abs().max())
+    if not error < 1e-4:
+        raise ArithmeticError(f"compiled reads differ from PyTorch's by {error:.3g}")
+
+
+def _positions(matrix: Matrix, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """`matrix` @ (p, 1) of each pixel p of an image of `size`: x and y, each broadcastable to (*size)."""
+    rows = torch.arange(size[0], device=device, dtype=torch.float32)[:, None]
+    columns = torch.arange(size[1], device=device, dtype=torch.float32)
+    (a, b, tx), (c, d, ty) = matrix.tolist()
+    return a * columns + (b * rows + tx), c * columns + (d * rows + ty)
+
+
+def _read(grid: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Linear interpolation of `grid` (C, H, W) at `x`, `y` (h, w), in grid_sample's [-1, 1]; its edge beyond.
+
+    MPS has no padding by the border before torch 2.13, and needs none at clamped positions.
+    """
+    at = torch.stack((x, y), dim=-1)[None].clamp_(-1, 1)
+    return F.grid_sample(grid[None], at, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
+
+
+def _unit(length: int) -> float:
+    """One pixel in grid_sample's coordinates, which run from -1 to 1 over `length` pixel centres."""
+    return 2 / max(length - 1, 1)
+
+
+def _spline_by_reads(grid: Tensor, matrix: Matrix, size: tuple[int, int]) -> Tensor:
+    """Sixteen taps as four bilinear reads: two neighbouring weights of one sign are one linear interpolation.
+
+    Sigg and Hadwiger, GPU Gems 2, chapter 20.
+    """
+    x, y = _positions(matrix, size, grid.device)
+    x_reads, y_reads = _linear_reads(x, grid.shape[2]), _linear_reads(y, grid.shape[1])
+    out = grid.new_zeros((grid.shape[0], *size))
+    for y, y_weight in y_reads:
+        for x, x_weight in x_reads:
+            out.addcmul_(_read(grid, x, y), x_weight * y_weight)
+    return out
+
+
+def _linear_reads(position: Tensor, length: int) -> list[tuple[Tensor, Tensor]]:
+    """Places, in grid_sample's [-1, 1], and weights of two linear reads for the four B-spline taps about `position`."""
+    floor = position.floor()
+    t = position - floor
+    w0, w3 = (1 - t) ** 3 / 6, t**3 / 6
+    right = w3 + (1 + 3 * t + 3 * t**2 - 3 * t**3) / 6
+    left = 1 - right
+    places = ((floor - w0 / left, left), (floor + 1 + w3 / right, right))
+    return [(place * _unit(length) - 1, weight) for place, weight in places]

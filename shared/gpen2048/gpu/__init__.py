@@ -1,0 +1,1 @@
+"""Passes and levels of the network as Triton kernels, and whole ones recorded as CUDA graphs."""

@@ -1,0 +1,1 @@
+"""What `images.py` reads and writes files with."""

@@ -1,0 +1,1 @@
+"""Faces followed over the frames of `sequence.py`, and steadied."""

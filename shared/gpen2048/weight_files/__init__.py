@@ -1,0 +1,1 @@
+"""Weight files of every kind: read without running anything in them, checked, converted, made."""
