@@ -15,6 +15,7 @@ __all__ = [
     "Watch",
     "devices",
     "flag",
+    "has_face_restorers",
     "known_hash",
     "mentions_word",
     "option",
@@ -71,6 +72,11 @@ def tell(text: str) -> None:
     print(f"GPEN-2048: {text}")
 
 
+def has_face_restorers() -> bool:
+    """Whether the host has a list of face restorers; SD.Next has none."""
+    return hasattr(shared, "face_restorers")
+
+
 def option(key: str, default: Any = None) -> Any:
     """A setting; `default` where the host does not know it or holds None."""
     value = getattr(shared.opts, key, None)
@@ -125,4 +131,4 @@ def report(message: str, *, exc_info: bool = False) -> None:
     if hasattr(errors, "report"):
         errors.report(message, exc_info=exc_info)
     else:
-        log.error(message, exc_info=exc_info)
+        getattr(errors, "log", log).error(message, exc_info=exc_info)  # SD.Next shows no loggers but its own

@@ -11,11 +11,11 @@ def register() -> tuple[type[GpenPostprocessing], type[GpenInfotext] | None]:
     """Runs at the host's start and at every Reload UI, which forgets callbacks but not face restorers.
 
     Gives the scripts that the host finds by their names in scripts/. SD.Next has no list of face restorers and its own
-    ways with settings and accounts; it gets the Extras script alone.
+    ways with accounts; it gets the Extras script and its settings.
     """
-    if not hasattr(host.shared, "face_restorers"):
-        return GpenPostprocessing, None
     host.script_callbacks.on_ui_settings(settings.add_section)
+    if not host.has_face_restorers():
+        return GpenPostprocessing, None
     host.script_callbacks.on_before_ui(generation.add_axis)
     host.script_callbacks.on_app_started(api.add_routes)
     host.script_callbacks.on_script_unloaded(face_restoration.unregister)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -40,22 +41,20 @@ def restorer_options() -> RestoreOptions:
 
 
 def add_section() -> None:
-    """The host's on_ui_settings callback."""
-    model = {
-        "gpen_model": ("GPEN-2048 model file", weights.networks),
-        "gpen_detector": ("Face detector", weights.detectors),
-    }
-    for name, (title, known) in model.items():
-        info = _add(name, weights.AUTOMATIC, title, gr.Dropdown, lambda known=known: {"choices": file_choices(known())})
-        info.refresh = _nothing  # a button beside the menu, which the host then makes anew
-    for info in _options():
+    """The host's on_ui_settings callback; settings of the face restorer and the API are added where these are."""
+    restores = host.has_face_restorers()
+    if restores:
+        _add_menu("gpen_model", "GPEN-2048 model file", weights.networks)
+    _add_menu("gpen_detector", "Face detector", weights.detectors)
+    for info in _options() if restores else []:
         _add_option(info)
     precisions = {"choices": list(device.PRECISIONS)}
     _add("gpen_precision", "automatic", "Precision", gr.Radio, precisions, "fp16 needs half the memory of fp32")
     _add("gpen_unload", False, "Forget the GPEN networks after each picture", help="frees RAM too; loading takes time")
     _add(fetching.SETTING, False, fetching.TITLE, help="0.3 GB; mind the licence of the weights, see weights/README.md")
-    most = {"minimum": 1, "maximum": 178, "step": 1}
-    _add("gpen_api_megapixels", MEGAPIXELS_IN, "Largest picture the GPEN API takes, in megapixels", gr.Slider, most)
+    if restores:
+        most = {"minimum": 1, "maximum": 178, "step": 1}
+        _add("gpen_api_megapixels", MEGAPIXELS_IN, "Largest picture the GPEN API takes, in megapixels", gr.Slider, most)
 
 
 def file_choices(known: dict[str, Any]) -> list[str]:
@@ -74,6 +73,12 @@ def _remembered(info: OptionInfo, value: Any) -> Any:
     if isinstance(value, tuple):
         return ",".join(str(number) for number in value)
     return round(value, 3) if isinstance(value, float) else value
+
+
+def _add_menu(name: str, title: str, known: Callable[[], dict[str, Any]]) -> None:
+    """A menu of weight files."""
+    info = _add(name, weights.AUTOMATIC, title, gr.Dropdown, lambda: {"choices": file_choices(known())})
+    info.refresh = _nothing  # a button beside the menu, which the host then makes anew
 
 
 def _add_option(info: OptionInfo) -> None:

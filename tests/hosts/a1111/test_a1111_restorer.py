@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,24 @@ def test_unloading_takes_it_off_the_list(host: Any) -> None:
     assert host.shared.face_restorers == []
 
 
-def test_sd_next_gets_the_extras_script_alone(bare_host: Any) -> None:
+def test_sd_next_gets_the_extras_script_and_its_settings(bare_host: Any) -> None:
     del bare_host.shared.face_restorers
     bare_host.callbacks.clear()
     bare_host.load()
     assert bare_host.scripts["GpenPostprocessing"].name == "GPEN-2048"
     assert bare_host.scripts["GpenInfotext"] is None
-    assert bare_host.callbacks == {}
+    assert set(bare_host.callbacks) == {"on_ui_settings"}
+    bare_host.shared.opts.data_labels.clear()
+    bare_host.settings.add_section()
+    assert list(bare_host.shared.opts.data_labels) == ["gpen_detector", "gpen_precision", "gpen_unload", "gpen_fetch"]
+
+
+def test_sd_next_shows_errors_by_a_logger_of_its_own(bare_host: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Of other loggers it shows none whose name begins with sd, as ours does."""
+    bare_host.errors.log = logging.getLogger("sd")
+    del bare_host.errors.report
+    bare_host.host.report("strength is 9")
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [("sd", "strength is 9")]
 
 
 def test_nothing_generic_becomes_importable(host: Any) -> None:
