@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from .geometry.sampling import compiled_kernels
 
 INSET = 0.02  # of the crop: outermost rim that is never shown, where a network sees too little around
 
+Mask = Callable[[Region], Tensor]  # (h, w) float32 in [0, 1] of a region's pixels
 STRIP = 128  # rows done at once: what lies between two steps stays in the processor's cache
 
 
@@ -93,14 +94,15 @@ class Canvas:
         self._mask = zeros((background.shape[1], background.shape[2]), device)
         self._result = background if owned and 0 not in background.stride() else None
 
-    def lay(self, crop: Tensor, to_crop: Matrix, mask: Tensor, region: Region, strength: float) -> None:
-        """Adds `crop` (3, S, S) in [0, 1], seen through `mask` (h, w) of `region`, blended with `strength`."""
+    def lay(self, crop: Tensor, to_crop: Matrix, mask: Mask, region: Region, strength: float) -> None:
+        """Adds `crop` (3, S, S) in [0, 1], seen through `mask` on the pixels of `region`, blended with `strength`."""
         for outer in region.strips(STRIP if in_tiles(crop, to_crop) else max(1, region.size[0])):
             if 0 in outer.size:
                 continue
             restored = warp(crop, shift_origin(to_crop, (outer.left, outer.top)), outer.size, limits=(0, 1))
+            masked = mask(outer)
             for part in outer.strips(STRIP):
-                seen, new = part.within(region).of(mask), part.within(outer).of(restored)
+                seen, new = part.within(outer).of(masked), part.within(outer).of(restored)
                 if self._is_alone:
                     self._show(new, seen, part, strength)
                 else:

@@ -19,7 +19,7 @@ from .detection import SMALLEST, FaceDetector
 from .errors import WeightsNotFoundError
 from .faces import Face
 from .geometry.enlarging import Background, enlarge
-from .geometry.regions import crop_region
+from .geometry.regions import Region, crop_region
 from .inference import Network
 from .judging import judge, tracks
 from .options import RestoreOptions
@@ -182,9 +182,11 @@ class FaceRestorer:
     def _lay_back(self, task: Task, place: Place, crop: Tensor, parsed: Parsed | None) -> None:
         task.tell(place, "laying back")
         size = crop.shape[-1]
-        mask = box_mask(place.to_canvas, size, place.region, task.options.feather, crop.device)
-        if parsed is not None:
-            mask *= parsed_mask(parsed.mask[None], place.to_canvas, size, place.region)
+
+        def mask(region: Region) -> Tensor:
+            box = box_mask(place.to_canvas, size, region, task.options.feather, crop.device)
+            return box if parsed is None else box.mul_(parsed_mask(parsed.mask[None], place.to_canvas, size, region))
+
         task.canvas.lay(crop, place.to_canvas, mask, place.region, place.strength)
 
 

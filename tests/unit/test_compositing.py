@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -45,7 +47,7 @@ def _lay(canvas: Canvas, value: float, left: int, strength: float = 1.0) -> None
     to_crop = np.array([[1.0, 0, -left], [0, 1, -10]])
     region = crop_region(to_crop, 64, (100, 200))
     mask = box_mask(to_crop, 64, region, 0.1, CPU)
-    canvas.lay(torch.full((3, 64, 64), value), to_crop, mask, region, strength)
+    canvas.lay(torch.full((3, 64, 64), value), to_crop, lambda part: part.within(region).of(mask), region, strength)
 
 
 @pytest.mark.parametrize("regions", [[WHOLE], [WHOLE, WHOLE]], ids=["blended", "summed"])
@@ -115,7 +117,7 @@ def test_a_face_beyond_the_image_changes_nothing() -> None:
     assert 0 in region.size
     background = torch.rand(3, 40, 40)
     canvas = Canvas(background, [region])
-    canvas.lay(torch.zeros(3, 64, 64), to_crop, box_mask(to_crop, 64, region, 0.1, CPU), region, 1.0)
+    canvas.lay(torch.zeros(3, 64, 64), to_crop, partial(box_mask, to_crop, 64, feather=0.1, device=CPU), region, 1.0)
     assert torch.equal(canvas.finish()[0], background)
 
 
@@ -133,7 +135,7 @@ def test_the_compiled_canvas_is_the_plain_one(interleaved: bool, faces: int, mon
     def composed() -> tuple[Tensor, Tensor]:
         canvas = Canvas(image, regions)
         for crop, to_crop, region, strength in zip(crops, transforms, regions, (0.6, 1.0)):
-            canvas.lay(crop, to_crop, box_mask(to_crop, 256, region, 0.1, CPU), region, strength)
+            canvas.lay(crop, to_crop, partial(box_mask, to_crop, 256, feather=0.1, device=CPU), region, strength)
         return canvas.finish()
 
     assert compositing.compiled_kernels() is not None  # facexlib brings numba

@@ -28,6 +28,16 @@ def test_the_compiled_loop_is_the_pooling(
     assert detail.shape == tuple(-(-side // (2 * DETAIL_BLOCK)) for side in shape[1:])
 
 
+@pytest.mark.parametrize("shape", [(3, 640, 96), (3, 533, 47), (1, 41, 31), (2, 43, 30), (3, 2, 9), (3, 1, 1)])
+def test_halving_twice_in_one_go_is_halving_twice(shape: tuple[int, int, int]) -> None:
+    image = torch.rand(shape, generator=torch.Generator().manual_seed(2))
+    at_once, in_steps = Halvings(image), Halvings(image)
+    in_steps.copy(1)  # which is kept, so the next is made of it
+    assert torch.equal(at_once.copy(2), in_steps.copy(2))
+    assert torch.allclose(at_once.detail(1), in_steps.detail(1), atol=1e-7)
+    assert torch.equal(at_once.copy(1), in_steps.copy(1))
+
+
 def test_copies_are_means_of_squares() -> None:
     image = torch.rand(3, 64, 128)
     assert torch.allclose(Halvings(image).copy(3), F.avg_pool2d(image, 8), atol=1e-6)

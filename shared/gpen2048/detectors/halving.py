@@ -18,17 +18,21 @@ DETAIL_BLOCK = 16  # px of the halved copy; detail is told for squares of that s
 class Halvings:
     """`image` (C, H, W), float32 in [0, 1], and its halved copies, each made when first asked for.
 
-    Copy n is reduced by 2^n, an odd last row or column counted twice.
+    Copy n is reduced by 2^n, an odd last row or column counted twice. Of copies that are only passed through on the way
+    to smaller ones nothing is kept but their detail: memory costs more than halving again.
     """
 
     def __init__(self, image: Tensor):
-        self._copies = [image]
+        self._copies = {0: image}
         self._details: dict[int, Tensor] = {}
 
     def copy(self, number: int) -> Tensor:
         """(C, ⌈H / 2^number⌉, ⌈W / 2^number⌉)."""
-        while len(self._copies) <= number:
-            self._copies.append(_halved(self._copies[-1]))
+        if number not in self._copies:
+            if number % 2 or number - 1 in self._copies:
+                self._copies[number] = _halved(self.copy(number - 1))
+            else:
+                self._copies[number], self._details[number - 1] = _halved_twice(self.copy(number - 2))
         return self._copies[number]
 
     def detail(self, number: int) -> Tensor:
@@ -56,14 +60,34 @@ def _halved(image: Tensor) -> Tensor:
     return half
 
 
+def _halved_twice(image: Tensor) -> tuple[Tensor, Tensor]:
+    """The copy of the copy, and the detail of the copy."""
+    kernels = _kernels_for(image)
+    if kernels is None:
+        half = _halved(image)
+        return _halved(half), _detail(half)
+    height, width = (-(-side // 2) for side in image.shape[1:])
+    quarter = uninitialised((len(image), -(-height // 2), -(-width // 2)), image.device)
+    squares = _squares_for(height, width, image)
+    given = image.detach().contiguous().numpy()
+    in_rows(quarter.shape[1], kernels.halve_twice, given, quarter.numpy(), DETAIL_BLOCK, squares.numpy())
+    return quarter, _pooled(squares)
+
+
 def _detail(image: Tensor) -> Tensor:
     kernels = _kernels_for(image)
     if kernels is None:
-        squares = _squares_by_pooling(image)
-    else:
-        rows, columns = -(-image.shape[1] // 2), -(-image.shape[2] // (2 * DETAIL_BLOCK))
-        squares = image.new_empty((rows, columns))
-        in_rows(rows, kernels.detail, image.detach().contiguous().numpy(), DETAIL_BLOCK, squares.numpy())
+        return _pooled(_squares_by_pooling(image))
+    squares = _squares_for(*image.shape[1:], image)
+    in_rows(len(squares), kernels.detail, image.detach().contiguous().numpy(), DETAIL_BLOCK, squares.numpy())
+    return _pooled(squares)
+
+
+def _squares_for(height: int, width: int, like: Tensor) -> Tensor:
+    return like.new_empty((-(-height // 2), -(-width // (2 * DETAIL_BLOCK))))
+
+
+def _pooled(squares: Tensor) -> Tensor:
     pooled = F.avg_pool2d(squares[None, None], (DETAIL_BLOCK, 1), ceil_mode=True, count_include_pad=False)[0, 0]
     return pooled.sqrt()
 
