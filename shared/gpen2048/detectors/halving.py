@@ -68,7 +68,7 @@ def _halved_twice(image: Tensor) -> tuple[Tensor, Tensor]:
         return _halved(half), _detail(half)
     height, width = (-(-side // 2) for side in image.shape[1:])
     quarter = uninitialised((len(image), -(-height // 2), -(-width // 2)), image.device)
-    squares = _squares_for(height, width, image)
+    squares = _squares_for((height, width), image)
     given = image.detach().contiguous().numpy()
     in_rows(quarter.shape[1], kernels.halve_twice, given, quarter.numpy(), DETAIL_BLOCK, squares.numpy())
     return quarter, _pooled(squares)
@@ -78,13 +78,13 @@ def _detail(image: Tensor) -> Tensor:
     kernels = _kernels_for(image)
     if kernels is None:
         return _pooled(_squares_by_pooling(image))
-    squares = _squares_for(*image.shape[1:], image)
+    squares = _squares_for((image.shape[1], image.shape[2]), image)
     in_rows(len(squares), kernels.detail, image.detach().contiguous().numpy(), DETAIL_BLOCK, squares.numpy())
     return _pooled(squares)
 
 
-def _squares_for(height: int, width: int, like: Tensor) -> Tensor:
-    return like.new_empty((-(-height // 2), -(-width // (2 * DETAIL_BLOCK))))
+def _squares_for(size: tuple[int, int], like: Tensor) -> Tensor:
+    return like.new_empty((-(-size[0] // 2), -(-size[1] // (2 * DETAIL_BLOCK))))
 
 
 def _pooled(squares: Tensor) -> Tensor:
