@@ -13,7 +13,8 @@ SPINS = "4000"
 
 def main() -> int:
     """The exit code of the command in `sys.argv`."""
-    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when PyTorch is loaded, which the command does
+    if "OMP_WAIT_POLICY" not in os.environ:  # what the user chose; libgomp would heed the count before it
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when PyTorch is loaded, which the command does
     from .cli import main as run
 
     return run()

@@ -15,12 +15,13 @@ from .compiled.numba_passes import in_rows
 from .compiled.pages import copied, uninitialised, zeros
 from .geometry.regions import Region, union
 from .geometry.resampling import in_tiles, shift_origin, warp
-from .geometry.sampling import compiled_kernels
+from .geometry.splines import compiled_kernels
 
 INSET = 0.02  # of the crop: outermost rim that is never shown, where a network sees too little around
 
-Mask = Callable[[Region], Tensor]  # (h, w) float32 in [0, 1] of a region's pixels
 STRIP = 128  # rows done at once: what lies between two steps stays in the processor's cache
+
+Mask = Callable[[Region], Tensor]  # (h, w) float32 in [0, 1] on a region's pixels
 
 
 def box_mask(to_crop: Matrix, crop_size: int, region: Region, feather: float, device: torch.device) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from gpen2048 import compositing
 from gpen2048.alignment import crop_transform, face_template
 from gpen2048.compositing import INSET, Canvas, box_mask
-from gpen2048.geometry import sampling
+from gpen2048.geometry import splines
 from gpen2048.geometry.regions import Region, crop_region, union
 from torch import Tensor
 
@@ -140,7 +140,7 @@ def test_the_compiled_canvas_is_the_plain_one(interleaved: bool, faces: int, mon
 
     assert compositing.compiled_kernels() is not None  # facexlib brings numba
     compiled = composed()
-    for module in (compositing, sampling):
+    for module in (compositing, splines):
         monkeypatch.setattr(module, "compiled_kernels", lambda: None)
     plain = composed()
     untouched = plain[1] == 0

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from gpen2048.detectors import halving
 from gpen2048.detectors.halving import DETAIL_BLOCK, Halvings
-from gpen2048.geometry import sampling
+from gpen2048.geometry import splines
 
 
 @pytest.mark.parametrize("shape", [(3, 64, 96), (3, 33, 47), (1, 40, 31), (3, 1, 9), (3, 1, 1)])
@@ -18,7 +18,7 @@ def test_the_compiled_loop_is_the_pooling(
     image = torch.rand(shape, generator=torch.Generator().manual_seed(1))
     if interleaved:
         image = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
-    assert sampling.compiled_kernels() is not None
+    assert splines.compiled_kernels() is not None
     compiled = Halvings(image)
     half, detail = compiled.copy(1), compiled.detail(0)
     monkeypatch.setattr(halving, "compiled_kernels", lambda: None)

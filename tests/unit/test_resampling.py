@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from gpen2048.geometry import sampling
+from gpen2048.geometry import splines
 from gpen2048.geometry.filtering import reflect
 from gpen2048.geometry.resampling import in_tiles, lanczos_resize, shift_origin, warp
 from PIL import Image
@@ -95,7 +95,7 @@ def test_the_compiled_tiles_are_the_plain_warp(
     matrix = _rotation(math.radians(degrees), scale, (60, 40))
     assert in_tiles(source, matrix)
     tiles = warp(source, matrix, (150, 270), limits=(0.1, 0.9))
-    monkeypatch.setattr(sampling, "compiled_kernels", lambda: None)
+    monkeypatch.setattr(splines, "compiled_kernels", lambda: None)
     assert not in_tiles(source, matrix)
     plain = warp(source, matrix, (150, 270), limits=(0.1, 0.9))
     assert (tiles - plain).abs().max() < 2e-4  # grid_sample places a pixel within 1e-4 of one

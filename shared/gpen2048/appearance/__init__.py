@@ -1,1 +1,1 @@
-"""How faces look, and what of it is kept: colour, grain, sharpness, pose."""
+"""How faces look: colour and grain, which can be kept; sharpness and pose, by which the strength is judged."""

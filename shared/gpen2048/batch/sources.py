@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UnsupportedImageError
+from ..films.opening import FILM_SUFFIXES
 from ..images import readable_suffixes
 
 WRITABLE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-# Read and written as films, by the modules that need PyAV, which this one does not.
-FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv")
 WRITABLE_FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 
 

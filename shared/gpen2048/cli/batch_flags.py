@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InvalidOptionError
 from ..films.writing import CODECS, QUALITY, WORST
+from ..images import QUALITY as PICTURE_QUALITY
 from ..images import check_quality
 from .loading import check_upscaler
 
@@ -37,7 +38,8 @@ def add_batch_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checksum", action="store_true", help="tell changed sources by content, not by time and size")
     parser.add_argument("--landmarks", type=Path, metavar="FILE.json", help="faces to restore, instead of a detector's")
     parser.add_argument("--region", type=Path, metavar="FILE", help="picture that is bright where faces are restored")
-    parser.add_argument("--quality", type=int, default=95, metavar="1-100", help="of JPEG and WebP (default 95)")
+    help = f"of JPEG and WebP (default {PICTURE_QUALITY})"
+    parser.add_argument("--quality", type=int, default=PICTURE_QUALITY, metavar="1-100", help=help)
     parser.add_argument("--codec", default="h264", choices=tuple(CODECS), help="of films (default h264)")
     parser.add_argument(
         "--crf", type=int, default=QUALITY, metavar=f"0-{WORST}", help="of films: 0 best, 16 by default"

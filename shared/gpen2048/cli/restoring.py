@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..images import Picture, read_image, write_image
+from ..images import QUALITY, Picture, read_image, write_image
 from ..options import RestoreOptions
 from ..restoration import Restoration
 from ..sheets.comparison import MOST_FACES, compare_sheet
@@ -36,7 +36,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--save-mask", type=Path, metavar="FILE.png", help="write where the picture was changed")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done to every face")
     parser.add_argument("--compare", type=Path, metavar="FILE.png", help="write a labelled sheet of before and after")
-    parser.add_argument("--quality", type=int, default=95, metavar="1-100", help="of JPEG and WebP")
+    parser.add_argument("--quality", type=int, default=QUALITY, metavar="1-100", help="of JPEG and WebP")
     add_equipment_flags(parser)
     add_option_flags(parser)
     add_sequence_flags(parser)

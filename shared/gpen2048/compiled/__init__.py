@@ -1,1 +1,1 @@
-"""Loops that numba compiles once and keeps, and the large pages of memory they work in."""
+"""numba's compiler and its cache on disk, all loops but those of `cpu/`, the threads they run on, and large pages."""

@@ -1,4 +1,4 @@
-"""The passes of `folded/passes.py` on the CPU: compiled loops, one walk each, on as many threads as PyTorch."""
+"""The passes of `folded/passes.py` on the CPU, each once over memory; and the threads all compiled loops run on."""
 
 from __future__ import annotations
 

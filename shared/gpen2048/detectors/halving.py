@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..compiled.numba_passes import in_rows
 from ..compiled.pages import uninitialised
-from ..geometry.sampling import compiled_kernels
+from ..geometry.splines import compiled_kernels
 
 DETAIL_BLOCK = 16  # px of the halved copy; detail is told for squares of that side
 
@@ -18,8 +18,8 @@ DETAIL_BLOCK = 16  # px of the halved copy; detail is told for squares of that s
 class Halvings:
     """`image` (C, H, W), float32 in [0, 1], and its halved copies, each made when first asked for.
 
-    Copy n is reduced by 2^n, an odd last row or column counted twice. Of copies that are only passed through on the way
-    to smaller ones nothing is kept but their detail: memory costs more than halving again.
+    Copy n is reduced by 2^n, an odd last row or column counted twice. Where loops are compiled, nothing is kept but the
+    detail of copies that are only passed through on the way to smaller ones: memory costs more than halving again.
     """
 
     def __init__(self, image: Tensor):
@@ -29,7 +29,7 @@ class Halvings:
     def copy(self, number: int) -> Tensor:
         """(C, ⌈H / 2^number⌉, ⌈W / 2^number⌉)."""
         if number not in self._copies:
-            if number % 2 or number - 1 in self._copies:
+            if number % 2 or number - 1 in self._copies or _kernels_for(self._copies[0]) is None:
                 self._copies[number] = _halved(self.copy(number - 1))
             else:
                 self._copies[number], self._details[number - 1] = _halved_twice(self.copy(number - 2))
@@ -61,11 +61,9 @@ def _halved(image: Tensor) -> Tensor:
 
 
 def _halved_twice(image: Tensor) -> tuple[Tensor, Tensor]:
-    """The copy of the copy, and the detail of the copy."""
+    """The copy of the copy, and the detail of the copy; by compiled loops alone."""
     kernels = _kernels_for(image)
-    if kernels is None:
-        half = _halved(image)
-        return _halved(half), _detail(half)
+    assert kernels is not None
     height, width = (-(-side // 2) for side in image.shape[1:])
     quarter = uninitialised((len(image), -(-height // 2), -(-width // 2)), image.device)
     squares = _squares_for((height, width), image)

@@ -1,6 +1,6 @@
 """Between a film's frames, as PyAV has them, and float32 RGB: colour matrix, range and depth in one hand.
 
-Everything of PyAV is Any here and in the other `film…` modules, since it is an optional package.
+Everything of PyAV is Any here and in the other modules of `films`, since it is an optional package.
 """
 
 from __future__ import annotations

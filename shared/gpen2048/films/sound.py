@@ -1,4 +1,4 @@
-"""A film's sound on its way into another file, packet by packet and not decoded."""
+"""A film's sound (audio) on its way into another file, packet by packet and not decoded."""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""What `inference.py` is made of: the published network with everything folded, level by level, in plain PyTorch."""
+"""What `inference.py` is made of: the published network folded, level by level, in plain PyTorch.
+
+And what memory a pass takes, and how other implementations are proven against this one.
+"""

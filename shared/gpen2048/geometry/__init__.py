@@ -1,1 +1,1 @@
-"""Pixels at other positions and sizes: what `alignment.py` and `compositing.py` move them with."""
+"""Pixels at other positions and sizes: warps and filters, rectangles, and the picture enlarged behind the faces."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..samples import sent
-from .sampling import SPLINE_POLE, SPLINE_REACH
+from .splines import SPLINE_POLE, SPLINE_REACH
 
 LANCZOS_LOBES = 3
 # A block has as many output samples as span so many source samples, but within these limits.

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..compiled.pages import uninitialised
 from .filtering import bands, filter_axes
-from .sampling import SPLINE_REACH, UNLIMITED, Limits, Matrix, is_compiled, sample_spline, warp_by_spline
+from .splines import SPLINE_REACH, UNLIMITED, Limits, Matrix, is_compiled, sample_spline, warp_by_spline
 
 GRID_DENSITY = 2.0  # samples of the intermediate grid per output pixel, where the output is coarser than the source
 # Low-pass cut-off when shrinking, in units of the output's Nyquist frequency: high enough to give a photo back

@@ -1,4 +1,4 @@
-"""The passes of `folded/passes.py` as Triton kernels. Imported on first use only, since Triton is.
+"""The passes of `folded/passes.py`, FIR filter and all, as Triton kernels. Imported on first use only, since Triton is.
 
 A program does block_x columns of one row of one image; tensors are channels_last, so a column's channels are next to
 each other and columns are `channels` (of a joined tensor twice as many) elements apart. Arithmetic is float32.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gpen2048.geometry import sampling
-from gpen2048.geometry.sampling import sample_spline
+from gpen2048.geometry import splines
+from gpen2048.geometry.splines import sample_spline
 from scipy import ndimage
 from torch import Tensor
 
@@ -17,9 +17,9 @@ SIZE = (31, 23)
 @pytest.fixture(params=["compiled", "plain"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "compiled":
-        assert sampling.compiled_kernels() is not None  # facexlib brings numba
+        assert splines.compiled_kernels() is not None  # facexlib brings numba
     else:
-        monkeypatch.setattr(sampling, "compiled_kernels", lambda: None)
+        monkeypatch.setattr(splines, "compiled_kernels", lambda: None)
 
 
 def _grid(channels: int) -> Tensor:
