@@ -7,7 +7,7 @@ import sys
 
 # Turns that PyTorch's threads on Linux (libgomp) wait actively for each other; its default is 300,000.
 # Where another program keeps a core busy they wait for a thread that has none: the search of a photo of 4000 px took
-# 3.5 to 7.5 s, with this 0.3 to 0.4 s. On idle cores, 0.12 s, no more is seen so than from run to run; passive waiting takes 80 ms more.
+# 3.5 to 7.5 s, with this 0.3 to 0.4 s. On idle cores it takes 0.12 s with and without, and 0.19 s with passive waiting.
 SPINS = "4000"
 
 
