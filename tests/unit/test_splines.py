@@ -34,10 +34,16 @@ def _scipy(grid: Tensor) -> Tensor:
     return torch.from_numpy(np.stack(read)).float()
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 4])
 def test_reading_is_scipys(channels: int) -> None:
     grid = _grid(channels)
     assert (sample_spline(grid, MATRIX, SIZE) - _scipy(grid)).abs().max() < 2e-5
+
+
+def test_values_stay_within_limits() -> None:
+    found = sample_spline(_grid(3), MATRIX, SIZE, (0.4, 0.6))
+    assert torch.allclose(found, sample_spline(_grid(3), MATRIX, SIZE).clamp(0.4, 0.6))
+    assert found.min() == torch.tensor(0.4) and found.max() == torch.tensor(0.6)
 
 
 def test_any_layout_is_read() -> None:

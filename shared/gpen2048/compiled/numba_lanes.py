@@ -148,32 +148,15 @@ def leaky(typing, value):
 
 
 @intrinsic
-def load_quarters(typing, array, index):
-    """4 elements of a float32 array, each in four lanes."""
+def within(typing, value, low, high):
+    """`value`, at least `low` and at most `high`; not-a-number stays that."""
 
     def generate(context, builder, signature, values):
-        quarter = ir.VectorType(F32, 4)
-        value = builder.load(address(context, builder, signature.args[0], *values, quarter), align=4)
-        spread = ir.Constant(I32S, [n // 4 for n in range(COUNT)])
-        return builder.shuffle_vector(value, ir.Constant(quarter, ir.Undefined), spread)
+        value, low, high = values
+        value = builder.select(builder.fcmp_ordered("<", value, low), low, value)
+        return builder.select(builder.fcmp_ordered(">", value, high), high, value)
 
-    return lanes(array, types.int64), generate
-
-
-@intrinsic
-def store_quarters(typing, array, index, value):
-    """The sum of four lanes 4 apart, for each of the first four: 4 elements into a float32 array."""
-
-    def generate(context, builder, signature, values):
-        array, index, value = values
-        for count in (8, 4):
-            halves = [ir.Constant(ir.VectorType(I32, count), list(range(n, n + count))) for n in (0, count)]
-            low, high = (builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), half) for half in halves)
-            value = builder.fadd(low, high, flags=FLAGS)
-        builder.store(value, address(context, builder, signature.args[0], array, index, value.type), align=4)
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, lanes), generate
+    return lanes(lanes, lanes, lanes), generate
 
 
 @intrinsic

@@ -12,13 +12,15 @@ from __future__ import annotations
 import numpy as np
 
 from .compiling import compiled
-from .numba_lanes import add, load, load_quarters, multiply, splat, store_quarters
+from .numba_lanes import add, load, multiply, splat, store, within
+from .numba_pixels import load_fourths, load_quarters, store_pixels, store_quarters
 
 ONE, HALF = np.float32(1), np.float32(0.5)
 GAIN, POLE = np.float32(6), np.float32(np.sqrt(3) - 2)  # of the cubic B-spline's inverse filter
 FIRST, LAST = GAIN / (ONE - POLE), POLE / (POLE - ONE)  # what the recursions start with at an end
 SIXTH, TWO_THIRDS = np.float32(1 / 6), np.float32(2 / 3)
 PIXEL = 4  # floats
+LANES = 16
 REACH = 12  # samples beyond which an end of the inverse filter is not felt: |POLE|^12 < 2e-7
 
 
@@ -60,9 +62,12 @@ def read_row(grid, line, at, x_weights, y_weights, pixels):
 
 @compiled
 def separate(pixels, channel, limits, out):
-    """One channel of `pixels`, within `limits`."""
+    """One channel of `pixels`, within `limits`. Behind the last pixel there is room for one more."""
     low, high = limits
-    for n in range(len(out)):
+    lows, highs = splat(low), splat(high)
+    for n in range(0, len(out) - LANES + 1, LANES):
+        store(out, n, within(load_fourths(pixels, PIXEL * n + channel), lows, highs))
+    for n in range(len(out) // LANES * LANES, len(out)):
         value = pixels[PIXEL * n + channel]
         value = low if value < low else value
         out[n] = high if value > high else value
@@ -75,7 +80,7 @@ def read_window(grid, shape, matrix, limits, out, window):
     count = right - left
     at, u, v = np.empty(count, np.int64), np.empty(count, np.float32), np.empty(count, np.float32)
     x_weights, y_weights = np.empty(4 * count, np.float32), np.empty(4 * count, np.float32)
-    pixels = np.empty(PIXEL * count, np.float32)
+    pixels = np.empty(PIXEL * (count + 1), np.float32)
     for row in range(top, bottom):
         locate(matrix, row, left, shape, at, u, v)
         weigh(u, x_weights)
@@ -107,7 +112,9 @@ def copy_lines(image, x0, y0, width, height, lines):
             at = (n * len(image) + c) * width
             line, source = lines[at : at + width], image[c, row]
             if x0 >= 0 and x0 + width <= len(source):
-                line[:] = source[x0 : x0 + width]
+                part = source[x0 : x0 + width]
+                for i in range(width):  # numba copies slices element by element, in case they overlap
+                    line[i] = part[i]
             else:
                 for i in range(width):
                     line[i] = source[mirrored(x0 + i, len(source))]
@@ -115,13 +122,17 @@ def copy_lines(image, x0, y0, width, height, lines):
 
 @compiled
 def transpose(lines, channels, height, width, grid):
-    """`lines` as the flat `grid` of pixels, column after column."""
+    """`lines` as the flat `grid` of pixels, column after column. Missing channels become copies of the last one."""
+    step, last = height * PIXEL, channels - 1
     for n in range(height):
-        for c in range(channels):
-            at = (n * channels + c) * width
-            line = lines[at : at + width]
-            for i in range(width):
-                grid[(i * height + n) * PIXEL + c] = line[i]
+        at = n * channels * width
+        second, third, fourth = at + min(1, last) * width, at + min(2, last) * width, at + last * width
+        for i in range(0, width - LANES + 1, LANES):
+            a, b, c, d = load(lines, at + i), load(lines, second + i), load(lines, third + i), load(lines, fourth + i)
+            store_pixels(grid, i * step + n * PIXEL, step, a, b, c, d)
+        for i in range(width // LANES * LANES, width):
+            for c in range(PIXEL):
+                grid[i * step + n * PIXEL + c] = lines[at + min(c, last) * width + i]
 
 
 @compiled
@@ -172,7 +183,7 @@ def warp_tiles(image, matrix, limits, tile, out, start, stop):
     channels, across = len(image), (out.shape[2] + tile[1] - 1) // tile[1]
     swapped = np.empty_like(matrix)
     size = longest(matrix[0], tile) * longest(matrix[1], tile)
-    all_lines, all_pixels = np.empty(size * channels, np.float32), np.zeros(size * PIXEL, np.float32)
+    all_lines, all_pixels = np.empty(size * channels, np.float32), np.empty(size * PIXEL, np.float32)
     for number in range(start, stop):
         top, left = number // across * tile[0], number % across * tile[1]
         window = (top, min(top + tile[0], out.shape[1]), left, min(left + tile[1], out.shape[2]))

@@ -92,21 +92,24 @@ def compiled_kernels() -> ModuleType | None:
         from ..compiled.compiling import announce
 
         announce()
-        _prove(kernels.read_rows)
+        _prove(kernels)
         return kernels
     except Exception as error:  # whatever a compiler raises, PyTorch can do the work
         logger.info("GPEN resamples by plain PyTorch: %s: %s", type(error).__name__, error)
         return None
 
 
-def _prove(kernel: Kernel) -> None:
-    """Compiles the kernel by using it once; raises ArithmeticError if it differs from PyTorch's reads."""
-    grid = torch.sin(torch.arange(3 * 9 * 10, dtype=torch.float32, device="cpu") * 0.7).view(3, 9, 10)
-    matrix, size = np.array([[0.7, 0.3, 1.2], [-0.3, 0.7, 3.1]]), (6, 7)
-    found = _by_kernel(kernel, grid, matrix, size, UNLIMITED)
-    error = float((found - _spline_by_reads(grid, matrix, size)).abs().max())
-    if not error < 1e-4:
-        raise ArithmeticError(f"compiled reads differ from PyTorch's by {error:.3g}")
+def _prove(kernels: ModuleType) -> None:
+    """Compiles the kernels by using them once; raises ArithmeticError if they give something else than they should."""
+    grid = torch.sin(torch.arange(3 * 19 * 20, dtype=torch.float32, device="cpu") * 0.7).view(3, 19, 20)
+    matrix, size = np.array([[0.7, 0.3, 1.2], [-0.3, 0.7, 8.1]]), (6, 21)  # of rows that end beside the sixteen lanes
+    reads = _by_kernel(kernels.read_rows, grid, matrix, size, UNLIMITED)
+    again = torch.empty_like(grid)
+    kernels.warp_tiles(grid.numpy(), np.eye(2, 3), _floats(UNLIMITED), TILE, again.numpy(), 0, 1)
+    for found, wanted in ((reads, _spline_by_reads(grid, matrix, size)), (again, grid)):
+        error = float((found - wanted).abs().max())
+        if not error < 1e-4:
+            raise ArithmeticError(f"compiled splines are off by {error:.3g}")
 
 
 def _positions(matrix: Matrix, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
