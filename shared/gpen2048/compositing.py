@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .alignment import Matrix
-from .compiled.numba_passes import in_rows
 from .compiled.pages import copied, uninitialised, zeros
+from .compiled.threads import in_rows
 from .geometry.regions import Region, union
 from .geometry.resampling import in_tiles, shift_origin, warp
 from .geometry.splines import compiled_kernels

@@ -13,7 +13,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gpen2048 import choice
-from gpen2048.compiled.numba_passes import NumbaPasses, finish
+from gpen2048.compiled.numba_passes import NumbaPasses
+from gpen2048.compiled.threads import finish
 from gpen2048.errors import DeviceError
 from gpen2048.folded import fir
 from gpen2048.folded.convolution import convolve

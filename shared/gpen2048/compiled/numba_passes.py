@@ -1,10 +1,7 @@
-"""The passes of `folded/passes.py` on the CPU, each once over memory; and the threads all compiled loops run on."""
+"""The passes of `folded/passes.py` on the CPU, each once over memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -13,15 +10,10 @@ import torch
 from torch import Tensor
 
 from ..network import FIR_TAPS
+from .threads import in_rows
 
 Array = np.ndarray[Any, Any]
 FIR_SCALE = 1 / sum(FIR_TAPS) ** 2  # the compiled loops use the bare taps
-CHUNKS = 2  # per thread, so that a disturbed thread does not hold up the others by much
-
-
-@lru_cache(maxsize=1)
-def thread_pool(number: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(number, thread_name_prefix="gpen2048")
 
 
 class NumbaPasses:
@@ -110,26 +102,3 @@ def flat(x: Tensor) -> Array:
         raise ValueError(f"expected a channels_last image, got strides {x.stride()} for {tuple(x.shape)}")
     x = x.reshape(-1)
     return x.view(torch.int16).numpy().view(np.uint16) if x.dtype == torch.bfloat16 else x.numpy()
-
-
-def in_rows(count: int, kernel: Callable[..., None], *arguments: object) -> None:
-    """The kernel over 0 to `count`, divided among threads."""
-    threads = torch.get_num_threads()
-    chunks = min(count, threads * CHUNKS)
-    if threads == 1:
-        kernel(*arguments, 0, count)
-        return
-    pool = thread_pool(threads)
-    parts = [(count * number // chunks, count * (number + 1) // chunks) for number in range(chunks)]
-    finish([pool.submit(kernel, *arguments, a, b) for a, b in parts])
-
-
-def finish(tasks: Sequence[Future[None]]) -> None:
-    """Waits for all tasks, also when one fails or the user stops: no memory is given back that one still writes to."""
-    try:
-        for task in tasks:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        wait(tasks)

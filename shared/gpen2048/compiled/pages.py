@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .numba_passes import in_rows
+from .threads import in_rows
 
 CPU = torch.device("cpu")
 BLOCK = 1 << 18  # values copied at once

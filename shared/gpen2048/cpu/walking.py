@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..compiled.numba_passes import FIR_SCALE, finish, flat, thread_pool
+from ..compiled.numba_passes import FIR_SCALE, flat
+from ..compiled.threads import finish, thread_pool
 from ..folded.layers import Convolution
 from ..folded.levels import Below, Feature, Levels, Stored
 from ..folded.passes import Passes

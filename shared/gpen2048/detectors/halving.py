@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..compiled.numba_passes import in_rows
 from ..compiled.pages import uninitialised
+from ..compiled.threads import in_rows
 from ..geometry.splines import compiled_kernels
 
 DETAIL_BLOCK = 16  # px of the halved copy; detail is told for squares of that side

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..compiled.numba_passes import in_rows
 from ..compiled.pages import uninitialised, zeros
+from ..compiled.threads import in_rows
 
 logger = logging.getLogger(__name__)
 SPLINE_POLE = math.sqrt(3) - 2  # of the cubic B-spline's inverse filter (Unser, "Splines: a perfect fit", 1999)
@@ -86,9 +86,9 @@ def _floats(limits: Limits) -> tuple[np.float32, np.float32]:
 
 @cache
 def compiled_kernels() -> ModuleType | None:
-    """`sampling_kernels`, if they give PyTorch's results on a trial; says in the log, once, why not."""
+    """`picture_kernels`, if they give PyTorch's results on a trial; says in the log, once, why not."""
     try:
-        from ..compiled import sampling_kernels as kernels
+        from ..compiled import picture_kernels as kernels
         from ..compiled.compiling import announce
 
         announce()

@@ -1,4 +1,4 @@
-"""All compiled loops around the network. Imported on first use only: numba is."""
+"""A picture halved, and how finely it is detailed, as compiled loops. Imported on first use only, as numba is."""
 
 # pyright: basic
 # (what numba compiles is typed when it is called)
@@ -7,10 +7,6 @@ from __future__ import annotations
 import numpy as np
 
 from .compiling import compiled
-from .compositing_kernels import blend, box, lay, show
-from .spline_kernels import read_rows, warp_tiles
-
-__all__ = ["blend", "box", "detail", "halve", "halve_twice", "lay", "read_rows", "show", "warp_tiles"]
 
 HALF, QUARTER = np.float32(0.5), np.float32(0.25)
 
