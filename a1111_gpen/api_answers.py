@@ -15,6 +15,7 @@ from PIL import Image
 
 from ..shared.gpen2048 import (
     CheckpointError,
+    DownloadError,
     GpenError,
     InvalidOptionError,
     OptionInfo,
@@ -33,7 +34,7 @@ from .equipment import EQUIPMENT, Choice
 
 FORMATS = ("png", "jpeg", "webp", "tiff")
 MEGA = 1_000_000
-STATUSES = {WeightsNotFoundError: 404, CheckpointError: 409, OutOfMemoryError: 413}
+STATUSES = {WeightsNotFoundError: 404, CheckpointError: 409, OutOfMemoryError: 413, DownloadError: 502}
 UNUSABLE = 422  # every other GpenError: options out of range, no picture
 
 
@@ -121,8 +122,8 @@ def _restore(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _restore_file(source: Path, target: Path, options: RestoreOptions, choice: Choice) -> Restoration:
-    picture = read_image(source)
     with host.queue_lock:
+        picture = read_image(source)  # not before: a decoded picture takes a hundred times what waits on the disk
         host.shared.state.begin("gpen")
         try:
             result = EQUIPMENT.restore(picture.pixels, options, choice)
@@ -142,8 +143,9 @@ def _image_bytes(image: Any) -> bytes:
         return image
     if not isinstance(image, str) or not image:
         raise Refused(400, "no image: wanted it base64-encoded in the field image, or as a file in a form")
+    text = image.partition(",")[2] if image.startswith("data:") else image
     try:
-        return base64.b64decode(image.partition(",")[2] if image.startswith("data:") else image, validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)  # many encoders break it into lines
     except ValueError as error:
         raise Refused(400, f"image is not base64 ({error})") from error
 

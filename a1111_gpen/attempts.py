@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
 from ..shared.gpen2048 import (
     GpenError,
     InvalidOptionError,
@@ -13,9 +15,7 @@ from ..shared.gpen2048 import (
     WeightsNotFoundError,
     is_out_of_memory,
 )
-from . import host
-
-FOR_LESS_MEMORY = "choose precision fp16 in Settings > GPEN-2048, a smaller scale, or start with --use-cpu gpen"
+from . import controls, device, host
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,20 @@ def attempt(name: str, restore: Callable[[], Restoration], place: str) -> Restor
         return Failure("stopped")
     except Exception as error:
         expected = isinstance(error, (GpenError, OSError)) or is_out_of_memory(error)
-        hint = f" ({place})" if isinstance(error, InvalidOptionError) else ""
-        host.report(f"{name} left the picture as it is: {sentence(error)}{hint}", exc_info=not expected)
+        host.report(f"{name} left the picture as it is: {sentence(error)}{_where(error, place)}", exc_info=not expected)
         return Failure(_reason(error))
     if not any(face.restored for face in result.faces):
         host.tell(_why_not(result))
     return result
+
+
+def _where(error: Exception, place: str) -> str:
+    """Where in the host the option is that `error` complains of, as it is called there."""
+    if not isinstance(error, InvalidOptionError):
+        return ""
+    name = str(error).partition(" ")[0]
+    labels = [controls.label(info) for info in controls.shown_options() if info.name == name]
+    return f" ({': '.join([place, *labels])})"
 
 
 def _reason(error: Exception) -> str:
@@ -65,5 +73,14 @@ def sentence(error: Exception) -> str:
     """What went wrong and what to do about it, on one line."""
     message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OutOfMemoryError) or is_out_of_memory(error):
-        return f"{message}; {FOR_LESS_MEMORY}"
+        return f"{message}; {_for_less_memory()}"
     return message
+
+
+def _for_less_memory() -> str:
+    where = device.working_device()
+    if where.type == "cpu":
+        return "choose a smaller scale"
+    if device.working_precision(where, host.option("gpen_precision", "automatic")) == torch.float16:
+        return "choose a smaller scale, or start with --use-cpu gpen"
+    return "choose precision fp16 in Settings > GPEN-2048, a smaller scale, or start with --use-cpu gpen"

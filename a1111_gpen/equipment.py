@@ -16,6 +16,7 @@ from ..shared.gpen2048 import (
     Network,
     Restoration,
     RestoreOptions,
+    forget_variables,
     is_out_of_memory,
     load_detector,
     load_network,
@@ -61,6 +62,9 @@ class Equipment:
                 try:
                     _move(restorer, where)
                     return _on_cpu(_run(restorer, pixels.to(where), options, watch))
+                except BaseException as error:
+                    forget_variables(error)  # before the checkpoint comes back, which may need their memory
+                    raise
                 finally:
                     self._put_away(restorer, where)
 
@@ -100,11 +104,16 @@ class Equipment:
 
 
 def _read_network(path: Path, dtype: torch.dtype, size: int | None, where: torch.device) -> Network:
-    """fp16 takes a pass in fp32 to choose its scales, which is done where the network will compute."""
-    if dtype != torch.float16:
-        return load_network(path, dtype=dtype, size=size)
-    with device.room(SCALING_BYTES, where):
-        return load_network(path, device=where, dtype=dtype, size=size)
+    """fp16 takes a pass in fp32 to choose its scales: where the network will compute, or on the CPU if that is full."""
+    if dtype == torch.float16:
+        with device.room(SCALING_BYTES, where):
+            try:
+                return load_network(path, device=where, dtype=dtype, size=size)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                forget_variables(error)
+    return load_network(path, dtype=dtype, size=size)
 
 
 def _run(restorer: FaceRestorer, pixels: Tensor, options: RestoreOptions, watch: host.Watch) -> Restoration:

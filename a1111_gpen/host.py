@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -68,8 +70,9 @@ def show_progress(text: str) -> None:
 
 
 def tell(text: str) -> None:
-    """A line in the console, which is where the host's users look for what it does."""
-    print(f"GPEN-2048: {text}")
+    """A line in the console, which is where the host's users look for what it does; what it cannot show becomes "?"."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(f"GPEN-2048: {text}".encode(encoding, "replace").decode(encoding))
 
 
 def has_face_restorers() -> bool:
@@ -103,13 +106,13 @@ def weight_folders() -> list[Path]:
 
 
 def short_hash(path: Path) -> str | None:
-    """The beginning of the file's SHA-256, which the host then remembers; None under --no-hashing."""
-    return _shortened(_hashes().sha256(str(path), _hash_title(path)))
+    """The beginning of the file's SHA-256, which the host then remembers; None under --no-hashing, or if that fails."""
+    return _hash(lambda: _hashes().sha256(str(path), _hash_title(path)))
 
 
 def known_hash(path: Path) -> str | None:
     """As `short_hash`, if the host remembers it."""
-    return _shortened(_hashes().sha256_from_cache(str(path), _hash_title(path)))
+    return _hash(lambda: _hashes().sha256_from_cache(str(path), _hash_title(path)))
 
 
 def _hashes() -> Any:
@@ -122,7 +125,12 @@ def _hash_title(path: Path) -> str:
     return f"gpen/{path.name}"
 
 
-def _shortened(sha256: str | None) -> str | None:
+def _hash(read: Callable[[], str | None]) -> str | None:
+    try:
+        sha256 = read()
+    except Exception as error:  # the cache is the host's, in a database that may be locked or not writable
+        log.warning("the host gives no hash: %s", error)
+        return None
     return sha256[:SHORT_HASH] if sha256 else None
 
 

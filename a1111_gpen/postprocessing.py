@@ -42,7 +42,9 @@ class GpenPostprocessing(host.scripts_postprocessing.ScriptPostprocessing):
         if not enable or pp.image is None:
             return
         choice = Choice(model or weights.AUTOMATIC)
-        result = attempt(NAME, lambda: _restore(pp, choice, values), "Extras tab")
+        result = attempt(
+            NAME, lambda: _restore(pp, choice, values), "Extras tab" if host.has_face_restorers() else "Process tab"
+        )
         if isinstance(result, Failure):
             pp.info.update({**dict.fromkeys(settings.remembered(RestoreOptions())), **_failed(result)})
 
@@ -51,9 +53,10 @@ def _restore(pp: Any, choice: Choice, values: Mapping[str, Any]) -> Restoration:
     options = controls.read_options(values)
     picture = pictures.from_pil(pp.image)
     result = EQUIPMENT.restore(picture.pixels, options, choice)
-    pp.image = pictures.to_pil(picture.with_pixels(result.image))
     path = choice.network_path()
-    pp.info.update({**settings.remembered(options), **_restored(result, host.short_hash(path) or path.stem)})
+    info = {**settings.remembered(options), **_restored(result, host.short_hash(path) or path.stem)}
+    pp.image = pictures.to_pil(picture.with_pixels(result.image))
+    pp.info.update(info)
     return result
 
 
@@ -81,4 +84,7 @@ def _control(info: OptionInfo) -> Any:
     default = host.option(settings.key("strength"), info.default) if info.name == "strength" else info.default
     value = controls.shown_value(info, default)
     elem_id = f"extras_gpen_{info.name}"
-    return kind(label=controls.label(info), value=value, info=info.help, elem_id=elem_id, **arguments)
+    made = kind(label=controls.label(info), value=value, info=info.help, elem_id=elem_id, **arguments)
+    # Else the host writes down what the control starts with, and later starts with that instead of the setting.
+    made.do_not_save_to_config = info.name == "strength"
+    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import folder_paths
@@ -20,6 +21,7 @@ CHOOSE = "press R, and choose it in Load GPEN"
 
 DETECTOR_NAMES = ("detection_", "retinaface")
 PARSER_NAMES = ("parsing_parsenet", "parsenet-latest")
+DISCRIMINATOR = re.compile(r"gpen-bfr-\d+-d")
 OTHER_NAMES = (*DETECTOR_NAMES, *PARSER_NAMES, "parsing_", "gfpgan", "codeformer", "restoreformer", "yolov5")
 
 
@@ -37,7 +39,7 @@ def register() -> None:
 
 def network_files() -> list[str]:
     """Names of what may be GPEN networks, the 2048 one first, ONNX after the others."""
-    names = [name for name in _files(NETWORKS) if not _stem(name).startswith(OTHER_NAMES)]
+    names = [name for name in _files(NETWORKS) if not _is_other(_stem(name))]
     return sorted(names, key=lambda name: ("gpen" not in _stem(name), "2048" not in name, _suffix(name) == ONNX, name))
 
 
@@ -105,6 +107,11 @@ def _files(key: str) -> list[str]:
 
 def _is_readable(name: str) -> bool:
     return _suffix(name) in SUFFIXES or (_suffix(name) == ONNX and _stem(name).startswith("gpen"))
+
+
+def _is_other(stem: str) -> bool:
+    """Whether a file of this name is something else than a restoring network."""
+    return stem.startswith(OTHER_NAMES) or DISCRIMINATOR.fullmatch(stem) is not None
 
 
 def _find(name: str, keys: tuple[str, ...] = (DETECTORS, NETWORKS)) -> Path | None:

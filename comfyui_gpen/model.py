@@ -9,11 +9,19 @@ import comfy.model_management as mm
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ..shared.gpen2048 import FaceDetector, FaceParser, InvalidOptionError, Network, WeightsNotFoundError
+from ..shared.gpen2048 import (
+    FaceDetector,
+    FaceParser,
+    InvalidOptionError,
+    Network,
+    WeightsNotFoundError,
+    forget_variables,
+)
 from ..shared.gpen2048 import load_detector as read_detector
 from ..shared.gpen2048 import load_network as read_network
 from ..shared.gpen2048 import load_parser as read_parser
 from . import folders
+from .host import is_out_of_memory
 
 SCALING_BYTES = 2 << 30  # the 2048 network in fp32, weights (0.3 GB) and activations (1.4 GB)
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -62,13 +70,18 @@ def load_model(model_name: str, detector_name: str, precision: str) -> GpenModel
 
 
 def _read_network(path: Path, precision: str) -> Network:
-    """fp16 takes a pass in fp32 to choose its scales, which is done on the device that will compute."""
+    """fp16 takes a pass in fp32 to choose its scales: on the device to be used, or on the CPU if that is full."""
     device = mm.get_torch_device()
     dtype = choose_dtype(precision, device)
-    if dtype != torch.float16 or mm.is_device_cpu(device):
-        return read_network(path, dtype=dtype)
-    mm.free_memory(SCALING_BYTES, device)
-    return read_network(path, device=device, dtype=dtype)
+    if dtype == torch.float16 and not mm.is_device_cpu(device):
+        mm.free_memory(SCALING_BYTES, device)
+        try:
+            return read_network(path, device=device, dtype=dtype)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            forget_variables(error)
+    return read_network(path, dtype=dtype)
 
 
 def managed(network: torch.nn.Module) -> ModelPatcher:

@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..shared.gpen2048 import OptionInfo, RestoreOptions, describe_options
+from ..shared.gpen2048 import InvalidOptionError, OptionInfo, RestoreOptions, describe_options
 
 GpenModelType = io.Custom("GPEN_MODEL")
 BoundingBoxType = io.Custom("BOUNDING_BOX")  # ComfyUI's own has a class only in newer versions
@@ -35,7 +35,11 @@ def read_options(widgets: dict[str, Any]) -> RestoreOptions:
     """The RestoreOptions that the widgets show; InvalidOptionError names one that is out of range."""
     infos = {RENAMED.get(info.name, info.name): info for info in describe_options()}
     shown = {infos[name].name: _value(infos[name], value) for name, value in widgets.items()}
-    return RestoreOptions(**{**DEFAULTS, **shown})
+    try:
+        return RestoreOptions(**{**DEFAULTS, **shown})
+    except InvalidOptionError as error:
+        name, _, rest = str(error).partition(" ")
+        raise InvalidOptionError(f"{RENAMED.get(name, name)} {rest}") from None
 
 
 def _widget(info: OptionInfo) -> Any:

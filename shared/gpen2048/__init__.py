@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         UnsupportedFilmError,
         UnsupportedImageError,
         WeightsNotFoundError,
+        forget_variables,
         is_out_of_memory,
     )
     from .faces import Face
@@ -54,6 +55,8 @@ _HOMES = {
         "UnsupportedFilmError",
         "UnsupportedImageError",
         "WeightsNotFoundError",
+        "forget_variables",
+        "forget_variables",
         "is_out_of_memory",
     ),
     "faces": ("Face",),
@@ -96,6 +99,7 @@ __all__ = [
     "crop_transform",
     "describe_options",
     "face_template",
+    "forget_variables",
     "is_out_of_memory",
     "load_detector",
     "load_network",

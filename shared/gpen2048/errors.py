@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import traceback
 
 # What those say that have no class of errors for it: PyTorch on the CPU (of Linux and of Windows), CUDA's and ROCm's
 # libraries, XPU, MPS, DirectML, OpenCV. In small letters.
@@ -67,3 +68,14 @@ def is_out_of_memory(error: BaseException) -> bool:
         return False
     said = str(error).lower()
     return any(words in said for words in _SAID_WITHOUT_MEMORY)
+
+
+def forget_variables(error: BaseException | None) -> None:
+    """Clears the variables of the functions that `error`, and what led to it, came out of.
+
+    Tensors among them would else live as long as the error, so that the memory a host wants back is still taken.
+    Functions that still run keep theirs; the traceback can be printed all the same.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

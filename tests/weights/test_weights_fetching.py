@@ -291,3 +291,33 @@ def test_ctrl_c_keeps_what_has_come(site: Any, entry: Any, content: bytes, behav
     with pytest.raises(KeyboardInterrupt):
         get(entry(url), tell=stop)
     assert get(entry(url)).read_bytes() == content and site.ranges[-1] is not None
+
+
+def test_waiting_for_another_process_can_be_stopped(
+    site: Any, entry: Any, content: bytes, behaviours: Any, get: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "weights").mkdir()
+    code = (
+        "import pathlib, sys, time; from gpen2048.fetching.locking import locked\n"
+        "with locked(pathlib.Path(sys.argv[1]), print, lambda: None): print('mine', flush=True); time.sleep(60)"
+    )
+    target = tmp_path / "weights" / "TINY.pth"
+    where = {**os.environ, "PYTHONPATH": str(Path(gpen2048.__file__).parents[1])}
+    other = subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, env=where)
+    try:
+        assert other.stdout is not None and other.stdout.readline().strip() == b"mine"
+        notes: list[str] = []
+        told: list[tuple[int, int | None]] = []
+
+        def tell(done: int, total: int | None) -> None:
+            told.append((done, total))
+            if len(told) == 3:
+                raise InterruptedError("enough")
+
+        with pytest.raises(InterruptedError):
+            get(entry(site.put("/a", behaviours.whole(content))), tell=tell, note=notes.append)
+        assert told == [(0, None)] * 3 and notes == ["another process is fetching TINY.pth; waiting for it"]
+    finally:
+        other.kill()
+        other.wait()
+    assert get(entry(site.put("/a", behaviours.whole(content)))).read_bytes() == content

@@ -63,7 +63,9 @@ class ByteBar:
         except ImportError:
             self._print(done, total)
             return
-        if self._bar is None or done < self._bar.n:  # another source begins at the beginning
+        if (
+            self._bar is None or done < self._bar.n or total != self._bar.total
+        ):  # another source begins at the beginning
             self.__exit__(None, None, None)
             self._bar = tqdm(total=total, initial=done, unit="B", unit_scale=True, disable=None, leave=False)
         self._bar.update(done - self._bar.n)

@@ -37,20 +37,21 @@ def fetch(
     """The path of `entry` in `folder`, fetched if it is not there, or `force` says so.
 
     `mirrors` are addresses of folders, tried before those of the environment and then the catalogue's sources.
-    `tell(done, total)` hears of bytes (total may be None), `note` of what is being done. The file appears under its
+    `tell(done, total)` hears of bytes (total may be None), also while another process fetches the file, and may raise;
+    `note` hears of what is being done. The file appears under its
     name only when it is whole and verified. Raises DownloadError with what went wrong at each source.
     """
-    note = note or _silent
+    note, tell = note or _silent, tell or _untold
     with disk(folder):
         there = find_file(entry.stems, folder)
         folder.mkdir(parents=True, exist_ok=True)
     target = folder / entry.file
     if there is None or force:
-        with locked(target, note):
+        with locked(target, note, lambda: tell(0, None)):
             there = None if force else find_file(entry.stems, folder)
             if there is None:
                 addresses = source_addresses(entry, mirrors)
-                _fetch_first(entry, target, addresses, tell or _untold, note, patience or Patience())
+                _fetch_first(entry, target, addresses, tell, note, patience or Patience())
                 return target
     _confirm(there, entry)
     return there

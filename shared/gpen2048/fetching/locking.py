@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Generator
@@ -15,8 +16,10 @@ PAUSE = 0.2  # seconds between two looks
 
 
 @contextmanager
-def locked(target: Path, note: Callable[[str], None]) -> Generator[None]:
+def locked(target: Path, note: Callable[[str], None], wait: Callable[[], None]) -> Generator[None]:
     """While this lasts no other process that locks `target` does anything with it. Waits for as long as one does.
+
+    `wait` is called again and again meanwhile; what it raises ends the waiting.
 
     The lock is the system's own on a file beside it, so that it ends with the process whatever happens. Where the file
     system knows no locks, it goes without.
@@ -32,6 +35,7 @@ def locked(target: Path, note: Callable[[str], None]) -> Generator[None]:
         if not told:
             note(f"another process is fetching {target.name}; waiting for it")
             told = True
+        wait()
         time.sleep(PAUSE)
     try:
         yield
@@ -69,6 +73,6 @@ def _try_lock_windows(file: IO[bytes]) -> bool:
     msvcrt: Any = importlib.import_module("msvcrt")
     try:
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EDEADLK)  # else no locks on this file system
     return True

@@ -67,6 +67,33 @@ def test_the_report(host: Any, encoded: str) -> None:
     assert report["faces"][1]["reason"] and len(report["faces"][0]["landmarks"]) == 5
 
 
+def test_base64_may_be_broken_into_lines(host: Any, encoded: str) -> None:
+    lines = base64.encodebytes(base64.b64decode(encoded)).decode()
+    assert "\n" in lines
+    assert post(host, {"image": lines, **MODEL})["image"] == post(host, {"image": encoded, **MODEL})["image"]
+
+
+def test_a_failed_download_is_another_servers_fault(host: Any, encoded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise host.api_answers.DownloadError("could not be fetched")
+
+    monkeypatch.setattr(host.weights, "fetch_missing", fail)
+    (host.folder / "GPEN" / "detection_mobilenet0.25_Final.pth").unlink()
+    assert refused(host, {"image": encoded, **MODEL}) == (502, "could not be fetched")
+
+
+def test_pictures_are_decoded_one_at_a_time(host: Any, encoded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, held = host.api_answers.read_image, []
+
+    def watched(path: Path) -> Any:
+        held.append(host.call_queue.queue_lock.locked())
+        return read(path)
+
+    monkeypatch.setattr(host.api_answers, "read_image", watched)
+    post(host, {"image": encoded, **MODEL})
+    assert held == [True]
+
+
 def test_automatic_takes_the_network_there_is(host: Any, encoded: str) -> None:
     assert post(host, {"image": encoded, "model": "Automatic"})["report"]["model"] == "GPEN-BFR-64.pth"
 

@@ -141,6 +141,24 @@ def test_the_files_name_where_the_host_does_not_hash(host: Any, photo: Any, monk
     assert process(host, Image.fromarray(photo), **ON).info["GPEN model"] == "GPEN-BFR-64"
 
 
+def test_a_picture_is_not_called_unrestored_where_the_hosts_hashes_fail(
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(file: str, title: str) -> str:
+        raise OSError("attempt to write a readonly database")
+
+    monkeypatch.setattr(host.hashes, "sha256", fail)
+    pp = process(host, Image.fromarray(photo), **ON)
+    assert (np.asarray(pp.image) != photo).any()
+    assert pp.info["GPEN model"] == "GPEN-BFR-64" and "GPEN" not in pp.info and not host.errors_reported
+
+
+def test_the_host_writes_no_strength_down_that_would_outlive_the_setting(host: Any) -> None:
+    made = host.scripts["GpenPostprocessing"]().ui()
+    kept_out = [name for name, control in made.items() if getattr(control, "do_not_save_to_config", False)]
+    assert kept_out == ["strength"]
+
+
 @pytest.mark.parametrize(
     ("values", "seen", "reason"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -131,4 +132,67 @@ def test_out_of_memory_is_met_with_less_memory_once(
     monkeypatch.setattr(restorer_class, "__call__", scarce)
     assert (restore(host, photo) is not photo) == restored
     assert modes == [False, True][: max(1, min(failures + 1, 2))]
-    assert restored or "--use-cpu gpen" in host.errors_reported[0]
+    assert restored or "choose a smaller scale" in host.errors_reported[0]
+
+
+def test_what_a_failed_restoration_held_is_free_before_the_checkpoint_comes_back(
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Any] = []
+    alive: list[object] = []
+
+    @contextmanager
+    def room(required: int, where: Any) -> Any:
+        try:
+            yield
+        finally:
+            alive.append(held[0]())
+
+    def work_and_fail(self: Any, *_: Any, **__: Any) -> None:
+        work = torch.zeros(10)
+        held.append(weakref.ref(work))
+        raise ValueError("in the middle of it")
+
+    monkeypatch.setattr(host.device, "room", room)
+    monkeypatch.setattr(host.equipment.FaceRestorer, "__call__", work_and_fail)
+    assert restore(host, photo) is photo
+    assert alive == [None] and "in the middle of it" in host.errors_reported[0]
+
+
+def test_scales_of_half_precision_are_chosen_on_the_cpu_where_the_device_is_full(
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, devices = host.equipment.load_network, []
+
+    def scarce(path: Any, **how: Any) -> Any:
+        devices.append(how.get("device"))
+        if how.get("device") is not None:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return load(path)
+
+    where = torch.device("cpu", 0)
+    monkeypatch.setattr(host.device, "working_device", lambda: where)
+    monkeypatch.setattr(host.device, "working_precision", lambda *_: torch.float16)
+    monkeypatch.setattr(host.equipment, "load_network", scarce)
+    assert restore(host, photo) is not photo
+    assert devices == [where, None]
+
+
+@pytest.mark.parametrize(
+    ("where", "precision", "told"),
+    [
+        ("cpu", "automatic", "choose a smaller scale"),
+        ("cuda", "fp16", "choose a smaller scale, or start with --use-cpu gpen"),
+        (
+            "cuda",
+            "fp32",
+            "choose precision fp16 in Settings > GPEN-2048, a smaller scale, or start with --use-cpu gpen",
+        ),
+    ],
+)
+def test_what_may_help_against_too_little_memory(
+    host: Any, monkeypatch: pytest.MonkeyPatch, where: str, precision: str, told: str
+) -> None:
+    monkeypatch.setattr(host.device, "working_device", lambda: torch.device(where))
+    host.opts["gpen_precision"] = precision
+    assert host.attempts.sentence(MemoryError("no room")) == f"no room; {told}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from pathlib import Path
@@ -118,7 +119,18 @@ def test_a_wrong_size_is_told(host: Any, photo: Any, tiny_weights: Path) -> None
 def test_an_impossible_setting_says_where_to_look(host: Any, photo: Any) -> None:
     host.opts["gpen_select"] = "everyone"
     assert restore(host, photo) is photo
-    assert "select is 'everyone'" in host.errors_reported[0] and "Settings > GPEN-2048" in host.errors_reported[0]
+    assert "select is 'everyone'" in host.errors_reported[0]
+    assert host.errors_reported[0].endswith("(Settings > GPEN-2048: Faces)")
+
+
+@pytest.mark.parametrize("encoding", ["cp932", "gbk", "cp437", "ascii", "utf-8"])
+def test_a_console_of_any_encoding_is_written_to(host: Any, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    console = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", console)
+    host.host.tell("© \N{GRINNING FACE} in C:\\models")
+    console.flush()
+    assert console.buffer.getvalue().decode(encoding).startswith("GPEN-2048: ")
+    assert b"in C:\\models" in console.buffer.getvalue()
 
 
 def test_the_unforeseen_is_reported_with_its_traceback(host: Any, photo: Any) -> None:

@@ -11,7 +11,14 @@ import torch
 
 def test_files_are_offered_the_right_way(host: Any, nodes: dict[str, Any], network_file: Path) -> None:
     for folder, names in {
-        "facerestore_models": ("GFPGANv1.4.pth", "codeformer.pth", "GPEN-BFR-2048.pth", "notes.txt", "other.pth"),
+        "facerestore_models": (
+            "GFPGANv1.4.pth",
+            "codeformer.pth",
+            "GPEN-BFR-2048.pth",
+            "GPEN-BFR-2048-D.pth",
+            "notes.txt",
+            "other.pth",
+        ),
         "facedetection": ("detection_Resnet50_Final.pth", "parsing_parsenet.pth", "yolov5l-face.pth"),
     }.items():
         for name in names:
@@ -102,6 +109,26 @@ def test_precision_follows_the_host_or_the_user(pack: Any, monkeypatch: pytest.M
     assert model.choose_dtype("fp32", cpu) == torch.float32
     with pytest.raises(ValueError, match="precision is 'fp7'"):
         model.choose_dtype("fp7", cpu)
+
+
+def test_scales_of_half_precision_are_chosen_on_the_cpu_where_the_device_is_full(
+    pack: Any, network_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = pack("comfyui_gpen.model")
+    read, devices = module.read_network, []
+
+    def scarce(path: Path, **how: Any) -> Any:
+        devices.append(how.get("device"))
+        if how.get("device") is not None:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return read(path, **how)
+
+    device = torch.device("cuda")
+    monkeypatch.setattr(module, "read_network", scarce)
+    monkeypatch.setattr(module.mm, "get_torch_device", lambda: device)
+    monkeypatch.setattr(module.mm, "should_use_fp16", lambda device: True)
+    network = module._read_network(network_file, "auto")
+    assert devices == [device, None] and next(network.parameters()).dtype == torch.float16
 
 
 def test_the_host_sees_every_model(model: Any) -> None:

@@ -92,8 +92,10 @@ def test_widget_values_become_options(pack: Any) -> None:
     wanted = RestoreOptions(scale=2, mask="parse", select=(0, 2), strength=1.0, max_crops=8)
     assert vars(options) == vars(wanted)
     assert read_options({"scale": "auto"}).scale == "auto"
-    with pytest.raises(ValueError, match="scale is '3'"):
+    with pytest.raises(ValueError, match=r"^scale is '3'"):
         read_options({"scale": "3"})
+    with pytest.raises(ValueError, match=r"^mask_kind is 'hair'"):
+        read_options({"mask_kind": "hair"})
 
 
 def test_a_bad_selection_is_refused_before_the_run(nodes: dict[str, Any]) -> None:

@@ -1,0 +1,36 @@
+"""What errors hold on to."""
+
+from __future__ import annotations
+
+import traceback
+import weakref
+
+import pytest
+import torch
+from gpen2048.errors import forget_variables
+
+
+def _fail(held: list[weakref.ref[torch.Tensor]]) -> None:
+    work = torch.zeros(3)
+    held.append(weakref.ref(work))
+    raise ValueError("within")
+
+
+def _fail_because_of_it(held: list[weakref.ref[torch.Tensor]]) -> None:
+    try:
+        _fail(held)
+    except ValueError as error:
+        more = torch.zeros(4)
+        held.append(weakref.ref(more))
+        raise RuntimeError("without") from error
+
+
+def test_an_error_and_its_causes_hold_no_tensors_afterwards() -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+    with pytest.raises(RuntimeError) as caught:
+        _fail_because_of_it(held)
+    assert None not in [tensor() for tensor in held]
+    forget_variables(caught.value)
+    assert [tensor() for tensor in held] == [None, None]
+    told = "".join(traceback.format_exception(RuntimeError, caught.value, caught.tb))
+    assert "_fail(held)" in told and "within" in told and "without" in told
