@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,12 @@ import pytest
 import torch
 from gpen2048.batch.pictures import Original
 from gpen2048.batch.places import Places, places
+from gpen2048.batch.recipe import options_hash
 from gpen2048.batch.restoring import PictureRestorer
 from gpen2048.batch.seats import spread
 from gpen2048.batch.stage import Door, NetworkStage, StoppedError
-from gpen2048.cli import main
+from gpen2048.cli import batching, main
+from gpen2048.cli.flags import read_option_flags
 from gpen2048.faces import Face
 from gpen2048.inference import Network
 from gpen2048.options import RestoreOptions
@@ -267,3 +271,42 @@ def test_without_ray_it_says_how_to_get_it(run: Any, folder: Path, tmp_path: Pat
     monkeypatch.setitem(sys.modules, "ray", None)
     code, _, errors = run("batch", folder, tmp_path, "--engine", "ray")
     assert code == 1 and "pip install 'gpen2048[ray]'" in errors
+
+
+def _facts(flags: tuple[str, ...], files: dict[str, Path]) -> str:
+    parser = argparse.ArgumentParser()
+    batching.add_to(parser.add_subparsers())
+    arguments = parser.parse_args(["batch", "in", "out", *flags])
+    return options_hash(batching._facts(arguments, read_option_flags(arguments), files))
+
+
+def test_whatever_changes_a_result_makes_it_outdated(tmp_path: Path) -> None:
+    """A result is left as before only if all of this is as it was."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_bytes(b"1")
+    other.write_bytes(b"2")
+    flags = [("--quality", "50"), ("--crf", "30"), ("--codec", "h265"), ("--precision", "bf16"), ("--strength", "0.3")]
+    flags += [(name, str(path)) for name in ("--landmarks", "--region") for path in (one, other)]
+    files: list[dict[str, Path]] = [{kind: p} for kind in ("detector", "parser", "upscaler") for p in (one, other)]
+    found = [_facts(given, {}) for given in [(), *flags]] + [_facts((), given) for given in files]
+    assert len(set(found)) == len(found)
+    assert _facts(("--in-flight", "3"), {}) == _facts((), {})
+
+
+def test_what_a_batch_is_told_reaches_its_restorer(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(batching, "PictureRestorer", lambda *_, **how: given.update(how))
+    parser = argparse.ArgumentParser()
+    batching.add_to(parser.add_subparsers())
+    arguments = parser.parse_args(["batch", "in", "out", "--quality", "31", "--face-batch", "5"])
+    equipment = SimpleNamespace(restorer=None, device=None, upscaler="an upscaler")
+    batching.Build(arguments, RestoreOptions(), "a region").restorer(equipment)  # type: ignore[arg-type]
+    assert given == {"quality": 31, "batch": 5, "background": "an upscaler", "region": "a region"}
+
+
+def test_jpegs_of_a_batch_have_the_quality_asked_for(run: Any, folder: Path, tmp_path: Path) -> None:
+    sizes = []
+    for quality in (20, 95):
+        run("batch", folder / "0", tmp_path / f"{quality}", "--quality", quality)
+        sizes.append(sum(path.stat().st_size for path in (tmp_path / f"{quality}").rglob("*.jpg")))
+    assert 0 < 2 * sizes[0] < sizes[1]

@@ -270,3 +270,27 @@ def test_lbp_finds_most_faces(group_photo: torch.Tensor, golden_alignment: Any) 
         close += any(np.abs(face.landmarks - landmarks).mean() < 0.25 * eyes for face in faces)
     assert close >= 25 and len(faces) <= 28
     assert LbpDetector()(torch.zeros(3, 10, 10)) == []
+
+
+def test_jpegs_have_the_quality_asked_for(
+    run: Any, tmp_path: Path, photo_path: Path, network: Path, landmarks: Path
+) -> None:
+    sizes = []
+    for quality in (20, 95):
+        out = tmp_path / f"{quality}.jpg"
+        run("restore", photo_path, "-o", out, "--network", network, "--landmarks", landmarks, "--quality", quality)
+        sizes.append(out.stat().st_size)
+    assert 2 * sizes[0] < sizes[1]
+
+
+@pytest.mark.parametrize(("colour", "restored"), [((0, 255, 0), 2), ((255, 255, 255), 2), ((0, 0, 255), 0)])
+def test_a_region_is_where_its_picture_is_light(
+    run: Any, tmp_path: Path, photo_path: Path, network: Path, landmarks: Path, colour: Any, restored: int
+) -> None:
+    region = tmp_path / "region.png"
+    Image.new("RGB", (8, 8), colour).save(region)
+    told = run(
+        "restore", photo_path, "-o", tmp_path / "o.png", "--network", network, "--landmarks", landmarks,
+        "--region", region,
+    )  # fmt: skip
+    assert f"2 faces found, {restored} restored" in told[1]

@@ -280,3 +280,62 @@ def test_what_cannot_be_done_is_one_line(
     errors = capsys.readouterr().err
     assert wanted in errors and len(errors.strip().splitlines()) == 1
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".part"]
+
+
+@pytest.fixture(params=["film", "pictures"])
+def footage(request: pytest.FixtureRequest, tmp_path: Path, film: Path, frames: list[Tensor]) -> list[object]:
+    """What `restore` is to be told to restore the pan, as a film and as numbered JPEGs."""
+    if request.param == "film":
+        return [film, "-o", tmp_path / "out.mp4"]
+    (tmp_path / "in").mkdir()
+    for number, pixels in enumerate(frames):
+        write_image(tmp_path / "in" / f"{number}.jpg", Picture(pixels), quality=95)
+    return [tmp_path / "in", "-o", tmp_path / "out", "--sequence"]
+
+
+def _restored(footage: list[object], network: Path, *flags: object) -> list[Tensor]:
+    """The pictures that come out."""
+    arguments = ["restore", *footage, "--network", network, "--device", "cpu", *flags]
+    assert main([str(argument) for argument in arguments]) == 0
+    out = Path(str(footage[2]))
+    if out.is_dir():
+        return [read_image(out / f"{number}.jpg").pixels for number in range(FRAMES)]
+    with open_film(out) as film:
+        return [frame.pixels for frame in film.frames()]
+
+
+@pytest.mark.usefixtures("detector")
+def test_outside_a_region_nobody_is_restored(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, footage: list[object], network: Path
+) -> None:
+    write_image(tmp_path / "nowhere.png", Picture(torch.zeros(3, 4, 4)))
+    _restored(footage, network, "--region", tmp_path / "nowhere.png")
+    assert "18 frames, 0 faces restored" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("detector")
+def test_behind_the_faces_is_the_upscalers_picture(
+    monkeypatch: pytest.MonkeyPatch, footage: list[object], network: Path
+) -> None:
+    class Red:
+        scale = 2
+
+        def __call__(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+            return image.new_tensor([1.0, 0, 0])[:, None, None].expand(3, *size)
+
+    monkeypatch.setattr("gpen2048.cli.loading.load_upscaler", lambda *_, **__: Red())
+    for pixels in _restored(footage, network, "--scale", "2", "--upscaler", "red.pth"):
+        assert pixels.shape[1:] == (480, 512)
+        assert (pixels[:, -40:, -40:].mean((1, 2)) - torch.tensor([1.0, 0, 0])).abs().max() < 0.03
+
+
+@pytest.mark.usefixtures("detector")
+def test_numbered_jpegs_have_the_quality_asked_for(tmp_path: Path, frames: list[Tensor], network: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number, pixels in enumerate(frames):
+        write_image(tmp_path / "in" / f"{number}.jpg", Picture(pixels))
+    sizes = []
+    for quality in (20, 95):
+        _restored([tmp_path / "in", "-o", tmp_path / f"{quality}", "--sequence"], network, "--quality", quality)
+        sizes.append(sum(path.stat().st_size for path in (tmp_path / f"{quality}").iterdir()))
+    assert 2 * sizes[0] < sizes[1]

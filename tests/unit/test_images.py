@@ -220,3 +220,10 @@ def test_output_format_is_known_before_any_work() -> None:
     for suffix in ("", ".bmp", ".gif", ".txt"):
         with pytest.raises(UnsupportedImageError, match=r"wanted \.png, \.jpg"):
             output_format(suffix)
+
+
+def test_jpeg_keeps_colours_as_fine_as_lightness(tmp_path: Path) -> None:
+    """Red and blue columns one pixel wide, which a halved chroma would turn into violet."""
+    columns = torch.tensor([[1.0, 0, 0], [0, 0, 1.0]]).T.repeat(1, 16)[:, None].expand(3, 32, 32)
+    write_image(tmp_path / "o.jpg", Picture(columns.contiguous()))
+    assert (read_image(tmp_path / "o.jpg").pixels - columns).abs().max() < 0.1

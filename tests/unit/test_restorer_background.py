@@ -84,3 +84,14 @@ def test_what_belongs_to_others_is_not_given_away(
     given = enlarged if background == "picture" else lambda image, size: enlarged
     restorer(group_photo.clone(), RestoreOptions(scale=2), faces=group_faces[:2], background=given, in_place=True)
     assert bool((enlarged == 0.5).all())
+
+
+def test_automatic_scale_is_that_of_the_face_that_needs_most(tiny_passthrough: Network, portrait_face: Face) -> None:
+    """Whatever its number."""
+    restorer, photo, options = FaceRestorer(tiny_passthrough), torch.zeros(3, 300, 400), RestoreOptions(scale="auto")
+    large = Face(portrait_face.box / 2, portrait_face.landmarks / 2)
+    small = Face(portrait_face.box / 4, portrait_face.landmarks / 4)
+    alone = restorer.output_scale(photo, [small], options)
+    assert 1 <= restorer.output_scale(photo, [large], options) < alone < options.max_scale
+    assert restorer.output_scale(photo, [large, small], options) == alone
+    assert restorer.output_scale(photo, [small, large], options) == alone
