@@ -9,7 +9,7 @@ import pytest
 import torch
 from gpen2048 import compositing
 from gpen2048.alignment import crop_transform, face_template
-from gpen2048.compositing import INSET, Canvas, box_mask
+from gpen2048.compositing import INSET, Canvas, box_mask, parsed_mask
 from gpen2048.geometry import splines
 from gpen2048.geometry.regions import Region, crop_region, union
 from torch import Tensor
@@ -148,3 +148,13 @@ def test_the_compiled_canvas_is_the_plain_one(interleaved: bool, faces: int, mon
     assert (compiled[0] - plain[0]).abs().max() < 2e-4 and (compiled[1] - plain[1]).abs().max() < 2e-5
     assert torch.equal(compiled[0][:, untouched], image[:, untouched])
     assert compiled[0].stride() == image.stride()
+
+
+@pytest.mark.parametrize("ratio", [0.5, 2, 4])
+def test_a_parsed_mask_of_any_resolution_lies_where_the_crop_does(ratio: float) -> None:
+    """A ramp over the crop's pixels, as a mask that is coarser or finer shows it."""
+    side = round(64 * ratio)
+    ramp = ((torch.arange(side) + 0.5) / side).expand(1, side, side)
+    shown = parsed_mask(ramp, AS_IT_IS, 64, Region(0, 0, 64, 64))
+    wanted = (torch.arange(64) + 0.5) / 64
+    assert (shown - wanted)[:, 8:56].abs().max() < 1e-4

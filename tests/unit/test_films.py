@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from gpen2048.errors import InvalidOptionError, UnsupportedFilmError
+from gpen2048.films import opening
+from gpen2048.films.frames import Coding
 from gpen2048.films.opening import open_film
 from gpen2048.films.sound import Clock
 from gpen2048.films.writing import FilmWriter
@@ -457,3 +460,69 @@ def test_nothing_is_left_of_a_film_that_is_stopped(tmp_path: Path, pictures: lis
         raise KeyboardInterrupt
     assert (tmp_path / "out.mp4").read_bytes() == b"the old one"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_apples_players_are_told_the_name_they_know_h265_by(tmp_path: Path, pictures: list[Tensor]) -> None:
+    source = make_film(tmp_path / "in.mp4", pictures[:3], sound="")
+    copy(source, tmp_path / "out.mp4", codec="h265")
+    with av.open(str(tmp_path / "out.mp4")) as film:
+        assert film.streams.video[0].codec_context.codec_tag == "hvc1"
+
+
+def test_what_a_file_says_of_itself_is_kept_but_for_its_kind(tmp_path: Path, pictures: list[Tensor]) -> None:
+    plain = make_film(tmp_path / "plain.mp4", pictures[:3])
+    with av.open(str(plain)) as source, av.open(str(tmp_path / "in.mp4"), "w") as told:
+        told.metadata["title"] = "A film"
+        pairs = {stream: told.add_stream_from_template(stream) for stream in source.streams}
+        for stream, copied in pairs.items():
+            if stream.type == "audio":
+                copied.metadata["language"] = "deu"
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = pairs[packet.stream]
+                told.mux(packet)
+    copy(tmp_path / "in.mp4", tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as film:
+        metadata = {key.lower(): value for key, value in film.metadata.items()}
+        assert metadata["title"] == "A film" and not {"major_brand", "compatible_brands"} & set(metadata)
+        assert film.streams.audio[0].language in ("deu", "ger")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pixels_that_are_not_square_stay_so(tmp_path: Path, pictures: list[Tensor], turned: bool) -> None:
+    with av.open(str(tmp_path / "in.mp4"), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.height, video.width, video.pix_fmt = 96, 128, "yuv420p"
+        video.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        samples = (pictures[0] * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+        container.mux(video.encode(av.VideoFrame.from_ndarray(samples, format="rgb24")))
+        container.mux(video.encode(None))
+    with av.open(str(tmp_path / "in.mp4")) as film:
+        assert film.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+    data = (tmp_path / "in.mp4").read_bytes()
+    if turned:
+        _redisplay(tmp_path / "in.mp4", _matrix(0, 1, 0, -1, 0, 0, 0, 0, 1))
+        assert (tmp_path / "in.mp4").read_bytes() != data
+    copy(tmp_path / "in.mp4", tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as film:
+        assert film.streams.video[0].sample_aspect_ratio == (Fraction(3, 4) if turned else Fraction(4, 3))
+
+
+def test_films_that_do_not_tell_are_taken_for_what_their_size_suggests() -> None:
+    bt709, bt601 = 1, 6
+    assert [Coding().matrix_for(height) for height in (480, 576, 720, 1080)] == [bt601, bt601, bt709, bt709]
+    assert Coding(matrix=bt601).matrix_for(1080) == bt601
+
+
+def test_odd_sides_with_halved_chroma_stay_odd(tmp_path: Path, pictures: list[Tensor]) -> None:
+    odd = [picture[:, :95, :127] for picture in pictures[:3]]
+    source = make_film(tmp_path / "in.mkv", odd, sound="", codec="ffv1")
+    copy(source, tmp_path / "out.mkv", codec="ffv1")
+    assert read(tmp_path / "out.mkv")[0][0].shape == (3, 95, 127)
+
+
+def test_a_cover_is_not_the_film(tmp_path: Path) -> None:
+    attached_picture = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
+    cover, film = (SimpleNamespace(disposition=flags, codec_context=object()) for flags in (attached_picture, 0))
+    container = SimpleNamespace(streams=SimpleNamespace(video=[cover, film]))
+    assert opening._video(container, tmp_path) is film

@@ -13,6 +13,7 @@ from gpen2048.catalogue import CATALOGUE, entry_for, find_entry
 from gpen2048.cli import main, weights, weights_checking, weights_fetching
 from gpen2048.errors import InvalidOptionError
 from gpen2048.network import NetworkConfig, parameter_shapes
+from gpen2048.weight_files import converting
 from gpen2048.weight_files.converting import read_metadata
 from gpen2048.weight_files.passthrough import passthrough_state_dict
 from gpen2048.weight_files.state_dicts import read_state_dict
@@ -204,6 +205,20 @@ def test_convert_keeps_the_numbers_and_tells_where_they_come_from(
     assert run("weights", "convert", tiny, "-o", target, "--overwrite")[0] == 0
     assert run("weights", "convert", tiny, "-o", tmp_path / "net.pth")[0] == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.safetensors"]
+
+
+def test_a_conversion_that_was_not_written_whole_is_refused(
+    run: Any, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = converting.save_safetensors
+
+    def lose_one(state: dict[str, torch.Tensor], *where: Any) -> None:
+        save(dict(list(state.items())[:-1]), *where)
+
+    monkeypatch.setattr(converting, "save_safetensors", lose_one)
+    code, _, err = run("weights", "convert", tiny, "-o", tmp_path / "out" / "net.safetensors")
+    assert code == 1 and "net.safetensors.part" in err
+    assert not list(tmp_path.rglob("net.safetensors*"))
 
 
 def test_convert_refuses_what_float16_cannot_hold(run: Any, tmp_path: Path) -> None:
