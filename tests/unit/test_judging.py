@@ -13,7 +13,7 @@ from gpen2048.appearance.pose import MEAN_FACE
 from gpen2048.appearance.texture import blurred
 from gpen2048.faces import Face
 from gpen2048.inference import Network
-from gpen2048.judging import choose, face_share, judge
+from gpen2048.judging import choose, face_share, judge, tracks
 from gpen2048.selection import Choice
 from torch import Tensor
 
@@ -135,3 +135,12 @@ def test_shares_are_a_function_of_face_and_picture(group_photo: Tensor, group_fa
     for face, choice in zip(group_faces, choose(group_photo, group_faces, options)):
         shaken = Face(face.box + rng.normal(0, 0.3, 4), face.landmarks + rng.normal(0, 0.3, (5, 2)))
         assert face_share(group_photo, shaken, options).share == pytest.approx(choice.share, abs=0.1)
+
+
+def test_tracks_come_in_the_order_of_the_reports(portrait: Tensor, portrait_face: Face) -> None:
+    right = Face(portrait_face.box + [150, 0, 150, 0], portrait_face.landmarks + [150, 0])
+    named = [Choice(1.0, "", track="right"), Choice(1.0, "", track="left")]
+    found = [right, portrait_face]
+    request = Request(portrait, RestoreOptions(order="left-right"), found, choices=named)
+    assert [report.box[0] for report in judge(request, found)] == [portrait_face.box[0], right.box[0]]
+    assert tracks(request, found) == ["left", "right"]

@@ -231,3 +231,12 @@ def test_original_chroma_takes_a_tint_out(tiny_passthrough: Network, portrait: T
         drift[colour] = (change - change @ torch.tensor([0.2126, 0.7152, 0.0722])).abs().max()
     assert drift["restored"] > 7
     assert drift["original-chroma"] < 0.5
+
+
+def test_what_the_network_notes_is_in_the_report(network_that: Any, portrait: Tensor, portrait_face: Face) -> None:
+    network = network_that(lambda crops: crops)
+    network.last_note = "bfloat16 was used"
+    small = RestoreOptions(fade_until=4000, min_face=0)
+    for options, before in ((RestoreOptions(), ""), (small, "px small")):
+        (report,) = FaceRestorer(network)(portrait, options, faces=[portrait_face]).faces
+        assert report.note.endswith("bfloat16 was used") and before in report.note

@@ -344,3 +344,14 @@ def test_wrong_arguments_are_named(
 
 def test_no_frames_give_nothing(fast: FaceRestorer) -> None:
     assert list(restore_sequence([], fast)) == []
+
+
+def test_the_scale_is_that_of_the_first_frames_together(portrait: Tensor, portrait_face: Face) -> None:
+    """A face that is smaller in the second frame wants more than the first frame does."""
+    small = Face(portrait_face.box / 2, portrait_face.landmarks / 2)
+    tiny = Face(portrait_face.box / 3, portrait_face.landmarks / 3)
+    restorer = FaceRestorer(Contrast())  # pyright: ignore[reportArgumentType]  # it plays the network's part
+    options = RestoreOptions(scale="auto", min_face=0)
+    wanted = restorer.output_scale(portrait, [tiny], options)
+    assert 1 <= restorer.output_scale(portrait, [small], options) < wanted
+    assert next(restore_sequence([portrait] * 2, restorer, options, faces=[[small], [tiny]])).scale == wanted
