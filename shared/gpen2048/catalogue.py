@@ -145,7 +145,7 @@ CATALOGUE = (
         "ParseNet",
         "parsing_parsenet.pth",
         "parser",
-        "only for --mask parse",
+        "only for --mask parse and face",
         _exactly(85_331_193),
         (f"{FACEXLIB}/v0.2.2/parsing_parsenet.pth", f"{AUTHORS}/ParseNet-latest.pth"),
         FACEXLIB_LICENCE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -310,3 +311,17 @@ def test_jpegs_of_a_batch_have_the_quality_asked_for(run: Any, folder: Path, tmp
         run("batch", folder / "0", tmp_path / f"{quality}", "--quality", quality)
         sizes.append(sum(path.stat().st_size for path in (tmp_path / f"{quality}").rglob("*.jpg")))
     assert 0 < 2 * sizes[0] < sizes[1]
+
+
+def test_results_of_other_pictures_are_not_replaced(run: Any, folder: Path, tmp_path: Path) -> None:
+    """Cameras give many pictures one name."""
+    for year in ("2019", "2020"):
+        (tmp_path / year).mkdir()
+        shutil.copy(folder / "0/0.jpg", tmp_path / year / "0.jpg")
+    assert run("batch", tmp_path / "2019", tmp_path / "out")[0] == 0
+    before = files(tmp_path / "out")
+    code, _, errors = run("batch", tmp_path / "2020", tmp_path / "out")
+    assert code == 1 and f"holds what became of {tmp_path / '2019' / '0.jpg'}" in errors
+    assert files(tmp_path / "out") == before
+    shutil.rmtree(tmp_path / "2019")
+    assert run("batch", tmp_path / "2020", tmp_path / "out")[0] == 0

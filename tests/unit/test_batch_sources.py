@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gpen2048.batch.sources import Item, find_items
@@ -63,3 +65,34 @@ def test_a_list_that_is_none_is_named(tree: Path) -> None:
     (tree / "list.bin").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UnsupportedImageError, match="one source a line"):
         find_items(["@list.bin"], Path("d"))
+
+
+def test_an_output_that_is_another_source_is_refused(tmp_path: Path) -> None:
+    for folder in ("in/sub", "out/sub"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "x.jpg").touch()
+    sources = [str(tmp_path / "in"), str(tmp_path / "out/sub/x.jpg")]
+    with pytest.raises(UnsupportedImageError, match=r"would be written over .*x\.jpg, another source"):
+        find_items(sources, tmp_path / "out")
+
+
+def test_folders_that_cannot_be_listed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.png").touch()
+    listed = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UnsupportedImageError, match=r"sub: Permission denied; wanted a folder that can be read"):
+        find_items([str(tmp_path)], tmp_path / "out")
+
+
+def test_a_list_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / "list.txt").write_text(str(tmp_path / "a.png"), encoding="utf-8-sig")
+    (item,) = find_items([f"@{tmp_path / 'list.txt'}"], tmp_path / "out")
+    assert item.source == tmp_path / "a.png"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ import gpen2048
 import numpy as np
 import pytest
 import torch
-from gpen2048.cli import main
+from gpen2048.cli import main, restoring
+from gpen2048.cli.progress import ByteBar
 from gpen2048.images import read_image
 from PIL import Image
 
@@ -294,3 +296,53 @@ def test_a_region_is_where_its_picture_is_light(
         "--region", region,
     )  # fmt: skip
     assert f"2 faces found, {restored} restored" in told[1]
+
+
+def test_an_interrupted_run_reports_what_was_done(
+    run: Any, tmp_path: Path, photo_path: Path, network: Path, landmarks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, seen = restoring.read_image, []
+
+    def stop_at_the_second(path: Path, *where: Any) -> Any:
+        seen.append(path)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return read(path, *where)
+
+    monkeypatch.setattr(restoring, "read_image", stop_at_the_second)
+    for name in ("a.png", "b.png"):
+        shutil.copy(photo_path, tmp_path / name)
+    code, _, _ = run(
+        "restore", tmp_path / "a.png", tmp_path / "b.png", "-o", tmp_path / "out", "--network", network,
+        "--landmarks", landmarks, "--report", tmp_path / "r.json",
+    )  # fmt: skip
+    assert code == 130
+    (picture,) = json.loads((tmp_path / "r.json").read_text())["pictures"]
+    assert picture["input"] == str(tmp_path / "a.png") and len(picture["faces"]) == 2
+
+
+def test_without_stderr_pictures_are_restored_and_bars_say_nothing(
+    tmp_path: Path, photo_path: Path, network: Path, landmarks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    flags = ["--network", str(network), "--landmarks", str(landmarks)]
+    assert main(["restore", str(photo_path), "-o", str(tmp_path / "o.png"), *flags]) == 0
+    assert main(["batch", str(photo_path), str(tmp_path / "out"), *flags]) == 0
+    with ByteBar() as bar:
+        bar.update(1, 2)
+
+
+def test_a_report_gives_no_picture_the_faces_of_another_of_its_name(
+    run: Any, tmp_path: Path, photo_path: Path, network: Path, landmarks: Path
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(photo_path, tmp_path / folder / "p.png")
+    report, flags = tmp_path / "r.json", ["--network", network]
+    run("restore", tmp_path / "a/p.png", "-o", tmp_path / "o.png", *flags, "--landmarks", landmarks, "--report", report)
+    again = ["-o", tmp_path / "o.png", *flags, "--landmarks", report]
+    code, _, errors = run("restore", tmp_path / "b/p.png", *again)
+    assert code == 1 and "no faces for p.png" in errors
+    assert run("restore", tmp_path / "a/p.png", *again)[0] == 0
+    (tmp_path / "a/p.png").unlink()
+    assert run("restore", tmp_path / "b/p.png", *again)[0] == 0  # moved since

@@ -526,3 +526,19 @@ def test_a_cover_is_not_the_film(tmp_path: Path) -> None:
     cover, film = (SimpleNamespace(disposition=flags, codec_context=object()) for flags in (attached_picture, 0))
     container = SimpleNamespace(streams=SimpleNamespace(video=[cover, film]))
     assert opening._video(container, tmp_path) is film
+
+
+def test_a_whole_film_that_begins_late_is_whole(tmp_path: Path, pictures: list[Tensor]) -> None:
+    """As FFmpeg's segments: Matroska's length is then the time of its end."""
+    times = [10_000 + 40 * number for number in range(30)]
+    source = make_film(tmp_path / "in.mkv", pictures, times=times, sound="")
+    assert len(read(source)[0]) == 30  # and no problems
+
+
+def test_transparency_that_goes_is_told_of(tmp_path: Path, pictures: list[Tensor], caplog: Any) -> None:
+    source = make_film(tmp_path / "in.mkv", pictures[:2], pixel_format="yuva420p", codec="ffv1", sound="")
+    for film, told in ((source, True), (make_film(tmp_path / "in.mp4", pictures[:2]), False)):
+        caplog.clear()
+        with open_film(film) as opened:
+            opened.warn()
+        assert ("transparency" in caplog.text) == told

@@ -321,3 +321,15 @@ def test_waiting_for_another_process_can_be_stopped(
         other.kill()
         other.wait()
     assert get(entry(site.put("/a", behaviours.whole(content)))).read_bytes() == content
+
+
+def test_a_damaged_file_that_is_taken_first_is_named(
+    site: Any, entry: Any, content: bytes, behaviours: Any, get: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "TINY.safetensors").write_bytes(b"mine")
+    wanted = entry(site.put("/a", behaviours.whole(content)))
+    assert "left as it is; remove it, and TINY.pth can be fetched" in _fails(get, wanted)
+    notes: list[str] = []
+    get(wanted, force=True, note=notes.append)
+    assert notes[-1].endswith("TINY.safetensors is still taken before it; remove that file")

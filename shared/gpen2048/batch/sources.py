@@ -29,9 +29,9 @@ def find_items(sources: Sequence[str], destination: Path) -> list[Item]:
 
     A folder stands for the pictures and films anywhere below it, a pattern for the files it matches, @FILE for the
     sources in that file, one a line. Outputs keep the path below the folder, below the fixed part of the pattern, or as
-    a list has it; a file named by itself keeps its name. Hidden files and what lies in `destination` are passed over.
-    Raises UnsupportedImageError for a source that is not there, for two that would become one output, and for an output
-    that would be a source.
+    a list has it; a file named by itself keeps its name. Hidden files, linked folders and what lies in `destination`
+    are passed over. Raises UnsupportedImageError for a source that is not there or cannot be listed, for two that would
+    become one output, and for an output that would be a source.
     """
     items: dict[str, Item] = {}
     own = destination.resolve()
@@ -43,15 +43,22 @@ def find_items(sources: Sequence[str], destination: Path) -> list[Item]:
                 f"{other.source} and {source} would both be written to {destination / item.output}; "
                 "wanted other names, or the folder above both as the source"
             )
+    read = {_identity(item.source): item.source for item in items.values()}
     for item in items.values():
-        if _is_same(item.source, own / item.output):
-            raise UnsupportedImageError(f"{item.source} would be written over itself; wanted another destination")
+        replaced = read.get(_identity(own / item.output))
+        if replaced is not None:
+            what = "itself" if replaced == item.source else f"{replaced}, another source"
+            raise UnsupportedImageError(f"{item.source} would be written over {what}; wanted another destination")
     return list(items.values())
 
 
-def _is_same(source: Path, target: Path) -> bool:
-    """Whether both are one file, by whatever name: on some systems A.PNG is a.png."""
-    return target.exists() and source.samefile(target)
+def _identity(path: Path) -> object:
+    """The same for all names of a file, as on some systems A.PNG is a.png; nothing's for one that is not there."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return object()
+    return stat.st_dev, stat.st_ino
 
 
 def _expand_all(sources: Sequence[str], destination: Path) -> Iterator[tuple[Path, Path]]:
@@ -65,7 +72,7 @@ def _expand_all(sources: Sequence[str], destination: Path) -> Iterator[tuple[Pat
 
 def _lines(path: Path) -> list[str]:
     try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise UnsupportedImageError(f"{path}: not UTF-8 text ({error}); wanted a list, one source a line") from error
 
@@ -92,10 +99,14 @@ def _expand(name: str, destination: Path, *, listed: bool) -> Iterator[tuple[Pat
 
 
 def _walk(folder: Path, destination: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
+    for root, folders, files in os.walk(folder, onerror=_refuse):
         here = Path(root)
         folders[:] = sorted(n for n in folders if not n.startswith(".") and (here / n).resolve() != destination)
         yield from (here / name for name in sorted(files) if _is_source(here / name))
+
+
+def _refuse(error: OSError) -> None:
+    raise UnsupportedImageError(f"{error.filename}: {error.strerror}; wanted a folder that can be read") from error
 
 
 def _match(pattern: str, destination: Path) -> Iterator[Path]:

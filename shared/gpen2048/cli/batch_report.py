@@ -10,6 +10,7 @@ from typing import Any
 
 from ..batch.manifest import Manifest, Record
 from ..batch.sources import Item
+from .progress import unseen
 
 
 class BatchReport:
@@ -56,7 +57,7 @@ class BatchReport:
             from tqdm import tqdm
         except ImportError:
             return self
-        self._bar = tqdm(total=len(self._todo), unit="picture", disable=None, leave=False)
+        self._bar = tqdm(total=len(self._todo), unit="picture", disable=unseen(), leave=False)
         return self
 
     def __exit__(

@@ -19,6 +19,7 @@ from ..batch.recipe import Recipe, file_hash, options_hash, what_to_do
 from ..batch.restoring import PictureRestorer
 from ..batch.running import Engine, run
 from ..batch.sources import Item, find_items
+from ..errors import InvalidOptionError
 from ..faces import Face
 from ..options import RestoreOptions
 from .batch_flags import DESCRIPTION, add_batch_flags, check_batch_flags
@@ -92,6 +93,7 @@ def run_batch(arguments: argparse.Namespace) -> int:
     network_hash = _hash_or(files.get("network"), "demo")
     recipe = Recipe(options_hash(facts), network_hash, find_faces, arguments.codec, arguments.crf, arguments.piece)
     with Manifest(arguments.destination, (item.output for item in items)) as manifest:
+        _refuse_others(items, manifest)
         remove_leftovers(manifest)
         todo = _choose(items, manifest, recipe, arguments)
         with BatchReport(items, todo, manifest) as report:
@@ -101,6 +103,18 @@ def run_batch(arguments: argparse.Namespace) -> int:
                 for record in run(todo, engine, manifest, recipe):
                     report.add(record, engine.busy)
     return 1 if report.failed or report.damaged else 0
+
+
+def _refuse_others(items: Sequence[Item], manifest: Manifest) -> None:
+    """Raises InvalidOptionError where an earlier run made an output of another picture, which is still there."""
+    for item in items:
+        record = manifest.get(item.output)
+        other = Path(record.source) if record else item.source
+        if other.is_absolute() and other.exists() and not (item.source.exists() and other.samefile(item.source)):
+            raise InvalidOptionError(
+                f"{manifest.target(item.output)} holds what became of {other}, not of {item.source}; "
+                "wanted another destination"
+            )
 
 
 def _choose(items: Sequence[Item], manifest: Manifest, recipe: Recipe, arguments: argparse.Namespace) -> list[Item]:

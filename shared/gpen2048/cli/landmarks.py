@@ -34,9 +34,12 @@ def _from_report(report: dict[str, Any], path: Path, source: Path) -> Any:
     if "faces" in report:
         return report["faces"]
     try:
-        for picture in report.get("pictures", []):
-            if Path(picture["input"]).name == source.name:
-                return picture["faces"]
+        pictures = {Path(picture["input"]): picture["faces"] for picture in report.get("pictures", [])}
+        same = [faces for path, faces in pictures.items() if path.resolve() == source.resolve()]
+        # By its name alone only where it can be no other's: pictures may have moved since.
+        named = [faces for path, faces in pictures.items() if path.name == source.name and not path.exists()]
+        if same or len(named) == 1:
+            return (same or named)[0]
     except (KeyError, TypeError) as error:
         raise InvalidOptionError(f"{path}: pictures that are not usable ({error}); {WANTED}") from error
     raise InvalidOptionError(f"{path}: no faces for {source.name}; {WANTED}")

@@ -7,6 +7,11 @@ from types import TracebackType
 from typing import Any
 
 
+def unseen() -> bool | None:
+    """For tqdm: True where there is no stderr at all, as under pythonw; None: it looks for a terminal."""
+    return True if sys.stderr is None else None  # pyright: ignore[reportUnnecessaryComparison]
+
+
 class FaceBar:
     """Counts faces, or frames, on a terminal, with the time left.
 
@@ -23,7 +28,7 @@ class FaceBar:
             from tqdm import tqdm
         except ImportError:
             return self
-        self._bar = tqdm(total=0, desc=self.name, unit=self.unit, disable=None, leave=False)
+        self._bar = tqdm(total=0, desc=self.name, unit=self.unit, disable=unseen(), leave=False)
         return self
 
     def __exit__(
@@ -67,7 +72,7 @@ class ByteBar:
             self._bar is None or done < self._bar.n or total != self._bar.total
         ):  # another source begins at the beginning
             self.__exit__(None, None, None)
-            self._bar = tqdm(total=total, initial=done, unit="B", unit_scale=True, disable=None, leave=False)
+            self._bar = tqdm(total=total, initial=done, unit="B", unit_scale=True, disable=unseen(), leave=False)
         self._bar.update(done - self._bar.n)
 
     def _print(self, done: int, total: int | None) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from ..images import QUALITY, Picture, read_image, write_image
 from ..options import RestoreOptions
@@ -51,27 +54,35 @@ def run(arguments: argparse.Namespace) -> int:
         return restore_sequences(arguments, options)
     jobs = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite)
     check_outputs(arguments, jobs)
+    region = read_region(arguments)
     equipment = load_equipment(arguments, options)
     for line in equipment.described:
         print(line)
     reports: list[dict[str, Any]] = []
-    failed = 0
-    for job in jobs:
-        try:
-            report, note = equipment.in_memory(partial(_restore_file, job, equipment, options, arguments))
-        except Exception as error:  # whatever one picture does to any library, the others are restored
-            failed += 1
-            print(f"gpen2048: {job.source}: {told(error).removeprefix(f'{job.source}: ')}", file=sys.stderr)
-            continue
-        reports.append({**report, "note": note})
-        print(summary_line(reports[-1]))
-    if arguments.report:
-        write_json(arguments.report, {**equipment.facts, "pictures": reports})
-    return 1 if failed else 0
+    try:
+        for job in jobs:
+            report = _reported(job, equipment, partial(_restore_file, job, equipment, options, arguments, region))
+            if report is not None:
+                reports.append(report)
+                print(summary_line(report))
+    finally:  # also of what was done before the user stopped it
+        if arguments.report:
+            write_json(arguments.report, {**equipment.facts, "pictures": reports})
+    return 1 if len(reports) < len(jobs) else 0
+
+
+def _reported(job: Job, equipment: Equipment, restore: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    """What `restore` says it did; None, and a line on stderr, when it failed."""
+    try:
+        report, note = equipment.in_memory(restore)
+    except Exception as error:  # whatever one picture does to any library, the others are restored
+        print(f"gpen2048: {job.source}: {told(error).removeprefix(f'{job.source}: ')}", file=sys.stderr)
+        return None
+    return {**report, "note": note}
 
 
 def _restore_file(
-    job: Job, equipment: Equipment, options: RestoreOptions, arguments: argparse.Namespace
+    job: Job, equipment: Equipment, options: RestoreOptions, arguments: argparse.Namespace, region: Tensor | None
 ) -> dict[str, Any]:
     started = time.perf_counter()
     picture = read_image(job.source, equipment.device)
@@ -83,7 +94,7 @@ def _restore_file(
             faces,
             background=equipment.upscaler,
             on_progress=bar.update,
-            region=read_region(arguments),
+            region=region,
             in_place=not arguments.compare,
         )
         result = next(equipment.restorer.each([request]))

@@ -52,6 +52,9 @@ def fetch(
             if there is None:
                 addresses = source_addresses(entry, mirrors)
                 _fetch_first(entry, target, addresses, tell, note, patience or Patience())
+                first = find_file(entry.stems, folder)
+                if first not in (None, target):
+                    note(f"{first} is still taken before it; remove that file")
                 return target
     _confirm(there, entry)
     return there
@@ -67,7 +70,8 @@ def _confirm(target: Path, entry: WeightFile) -> None:
     try:
         verify_file(target, entry)
     except CheckpointError as error:
-        raise DownloadError(f"{error}. It is left as it is; --force replaces it") from error
+        what = "--force replaces it" if target.name == entry.file else f"remove it, and {entry.file} can be fetched"
+        raise DownloadError(f"{error}. It is left as it is; {what}") from error
 
 
 def _fetch_first(

@@ -139,6 +139,11 @@ def is_mirrored(frame: Any) -> bool:
     return bool(a * d < b * c)
 
 
+def has_alpha(pixel_format: str) -> bool:
+    """Whether FFmpeg's format of that name has transparency."""
+    return any(component.is_alpha for component in pyav().VideoFormat(pixel_format).components)
+
+
 def fraction(value: Any) -> Fraction | None:
     """A rational number of PyAV's as Python's; None for none and for 0."""
     return Fraction(int(value.numerator), int(value.denominator)) if value else None

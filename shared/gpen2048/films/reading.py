@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import UnsupportedFilmError
-from .frames import Coding, FilmFrame, decoded, location, pyav
+from .frames import Coding, FilmFrame, decoded, has_alpha, location, pyav
 
 MISSING = 0.5  # seconds that a film may end before the time it announces, as its last frame's duration is often a guess
 NOTHING = "{}: no picture in it can be decoded; the file is damaged"
@@ -100,6 +100,8 @@ class Film:
         """Says what the film is that makes its restoration less good than it could be."""
         if self.is_interlaced:
             log.warning("%s is interlaced: both half pictures are restored as one; deinterlace it before", self.path)
+        if has_alpha(self.coding.pixel_format):
+            log.warning("%s has transparency, which is not kept", self.path)
 
     def close(self) -> None:
         self.container.close()
@@ -162,7 +164,10 @@ class Film:
         if time is None:
             raise UnsupportedFilmError(NOTHING.format(self.path))
         self._name_damaged(bad)
-        seconds = self.seconds if end is None else float((end - (self.stream.start_time or 0)) * self.time_base)
+        start = (
+            self.stream.start_time or 0 if self.stream.duration else 0
+        )  # Matroska's tag may count from 0, or from it
+        seconds = self.seconds if end is None else float((end - start) * self.time_base)
         if seconds < self.seconds - MISSING:
             self.problems.append(f"the video ends at {seconds:.1f} s of {self.seconds:.1f} s")
 
