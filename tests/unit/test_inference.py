@@ -280,3 +280,11 @@ def test_built_in_a_hosts_inference_mode_it_can_be_moved_outside() -> None:
     network.to(torch.float64)
     network.to(torch.float32)
     assert torch.equal(network(x), wanted)
+
+
+def test_low_memory_is_what_the_network_then_asks_for() -> None:
+    config = NetworkConfig(512, 1, 0.5)
+    network = Network.from_state_dict(config, passthrough_state_dict(config))
+    usual = network.memory_required()
+    network.low_memory = True
+    assert network.memory_required() < 0.75 * usual

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from gpen2048.errors import CheckpointError
-from gpen2048.parsing import FaceParser, load_parser
+from gpen2048.options import RestoreOptions
+from gpen2048.parsing import FaceParser, load_parser, parse
 from torch import Tensor, nn
 
 
@@ -40,3 +42,40 @@ def test_weights_load_and_wrong_ones_are_named(tmp_path: Path) -> None:
     torch.save({"quantize.embedding.weight": torch.zeros(2)}, path)
     with pytest.raises(CheckpointError, match="this is a CodeFormer network; wanted ParseNet"):
         load_parser(path)
+
+
+class Bands(nn.Module):
+    """Calls 19 bands of rows by the 19 classes; in the first of two pictures they stand upside down."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        numbers = (torch.arange(512) * 19 // 512)[:, None].expand(512, 512)
+        classes = torch.stack((numbers.flip(0), numbers)) if len(x) == 2 else numbers[None]
+        return torch.nn.functional.one_hot(classes, 19).permute(0, 3, 1, 2).float(), x
+
+
+def _shown(mask: Tensor) -> set[int]:
+    """Classes in whose bands' middles the mask is more than a half."""
+    return {number for number in range(19) if mask[(2 * number + 1) * 512 // 38, 256] > 0.5}
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"), [("parse", {*range(1, 14), 15}), ("face", set(range(1, 13)) & {18 - n for n in range(1, 13)})]
+)
+def test_which_classes_are_shown_and_which_are_skin(kind: Any, shown: set[int]) -> None:
+    """As the authors have it: face, ears, lips, hair; or what is face in the photo and after. Skin is that of after."""
+    crop = torch.rand(3, 64, 64)
+    parsed = parse(FaceParser(Bands()), crop, crop, RestoreOptions(mask=kind, feather=0.02))
+    assert parsed is not None
+    assert _shown(parsed.mask) == shown
+    assert _shown(parsed.skin) <= {1, 2} and parsed.skin[3 * 512 // 38 + 13, 256] > 0.3
+
+
+@pytest.mark.parametrize("kind", ["parse", "face"])
+def test_the_feather_is_that_of_the_options(kind: Any) -> None:
+    crop = torch.rand(3, 64, 64)
+    steps = []
+    for feather in (0.02, 0.1):
+        parsed = parse(FaceParser(Disc()), crop, crop, RestoreOptions(mask=kind, feather=feather))
+        assert parsed is not None
+        steps.append(float(parsed.mask[256].diff().abs().max()))
+    assert steps[0] > 3 * steps[1]

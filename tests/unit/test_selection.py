@@ -112,3 +112,17 @@ def test_of_the_faces_in_the_region_the_largest() -> None:
 def test_unsure_faces_are_told_from_others() -> None:
     faces = [_face(0, 0, 20), Face(FACES[1].box, FACES[1].landmarks, 0.5)]
     assert refusals(faces, RestoreOptions(min_score=0.6), IMAGE) == ["", "score below 0.6"]
+
+
+def test_the_most_central_face_is_not_lost_among_the_largest() -> None:
+    """`max_faces` counts what is left."""
+    large, middle = _face(10, 10, 60), _face(190, 190, 20)
+    options = RestoreOptions(select="centre", max_faces=1)
+    assert refusals([large, middle], options, (400, 400)) == ["not the most central face", ""]
+
+
+def test_a_region_is_what_is_above_a_half_at_the_pixel_of_the_middle() -> None:
+    region = torch.tensor([[0.4, 0.6, 1.0, 0.0]])
+    for left, wanted in ((0, False), (100, True), (200, True), (300, False), (90, True), (89, False)):
+        reasons = refusals([_face(left, 0, 20)], RestoreOptions(min_face=1), (400, 400), region)
+        assert (not reasons[0]) == wanted, left

@@ -164,9 +164,8 @@ class Film:
         if time is None:
             raise UnsupportedFilmError(NOTHING.format(self.path))
         self._name_damaged(bad)
-        start = (
-            self.stream.start_time or 0 if self.stream.duration else 0
-        )  # Matroska's tag may count from 0, or from it
+        # Matroska, which gives its length in a tag alone, may count it from 0 or from the beginning.
+        start = (self.stream.start_time or 0) if self.stream.duration else 0
         seconds = self.seconds if end is None else float((end - start) * self.time_base)
         if seconds < self.seconds - MISSING:
             self.problems.append(f"the video ends at {seconds:.1f} s of {self.seconds:.1f} s")
