@@ -126,3 +126,5 @@ def test_a_region_is_what_is_above_a_half_at_the_pixel_of_the_middle() -> None:
     for left, wanted in ((0, False), (100, True), (200, True), (300, False), (90, True), (89, False)):
         reasons = refusals([_face(left, 0, 20)], RestoreOptions(min_face=1), (400, 400), region)
         assert (not reasons[0]) == wanted, left
+    # Pixel 99.5 ends where pixel 100 begins, and with it the second quarter of 400.
+    assert refusals([_face(89, 0, 21)], RestoreOptions(min_face=1), (400, 400), region) == [""]
