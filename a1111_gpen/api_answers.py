@@ -123,7 +123,7 @@ def _restore(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _restore_file(source: Path, target: Path, options: RestoreOptions, choice: Choice) -> Restoration:
     with host.queue_lock:
-        picture = read_image(source)  # not before: a decoded picture takes a hundred times what waits on the disk
+        picture = read_image(source)  # not before: decoded pictures would wait in memory
         host.shared.state.begin("gpen")
         try:
             result = EQUIPMENT.restore(picture.pixels, options, choice)

@@ -300,9 +300,10 @@ def test_what_a_batch_is_told_reaches_its_restorer(monkeypatch: pytest.MonkeyPat
     parser = argparse.ArgumentParser()
     batching.add_to(parser.add_subparsers())
     arguments = parser.parse_args(["batch", "in", "out", "--quality", "31", "--face-batch", "5"])
-    equipment = SimpleNamespace(restorer=None, device=None, upscaler="an upscaler")
-    batching.Build(arguments, RestoreOptions(), "a region").restorer(equipment)  # type: ignore[arg-type]
-    assert given == {"quality": 31, "batch": 5, "background": "an upscaler", "region": "a region"}
+    equipment: Any = SimpleNamespace(restorer=None, device=None, upscaler="an upscaler")
+    region = torch.zeros(2, 2)
+    batching.Build(arguments, RestoreOptions(), region).restorer(equipment)
+    assert given == {"quality": 31, "batch": 5, "background": "an upscaler", "region": region}
 
 
 def test_jpegs_of_a_batch_have_the_quality_asked_for(run: Any, folder: Path, tmp_path: Path) -> None:

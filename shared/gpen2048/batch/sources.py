@@ -43,21 +43,21 @@ def find_items(sources: Sequence[str], destination: Path) -> list[Item]:
                 f"{other.source} and {source} would both be written to {destination / item.output}; "
                 "wanted other names, or the folder above both as the source"
             )
-    read = {_identity(item.source): item.source for item in items.values()}
+    read = {identity(item.source): item.source for item in items.values()}
     for item in items.values():
-        replaced = read.get(_identity(own / item.output))
+        replaced = read.get(identity(own / item.output))
         if replaced is not None:
             what = "itself" if replaced == item.source else f"{replaced}, another source"
             raise UnsupportedImageError(f"{item.source} would be written over {what}; wanted another destination")
     return list(items.values())
 
 
-def _identity(path: Path) -> object:
-    """The same for all names of a file, as on some systems A.PNG is a.png; nothing's for one that is not there."""
+def identity(path: Path) -> object:
+    """The same for all names of a file, as there are where A.PNG is a.png; before it is there, its resolved name."""
     try:
         stat = path.stat()
     except OSError:
-        return object()
+        return path.resolve()
     return stat.st_dev, stat.st_ino
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 def unseen() -> bool | None:
     """For tqdm: True where there is no stderr at all, as under pythonw; None: it looks for a terminal."""
-    return True if sys.stderr is None else None  # pyright: ignore[reportUnnecessaryComparison]
+    return True if sys.stderr is None else None
 
 
 class FaceBar:

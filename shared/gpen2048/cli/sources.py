@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..batch.sources import identity
 from ..errors import UnsupportedImageError
 from ..images import FORMATS, readable_suffixes
 
@@ -76,7 +77,7 @@ def _writable_name(source: Path, kind: Kind) -> str:
 def _refuse_collisions(jobs: Sequence[Job], overwrite: bool) -> None:
     targets: dict[object, Path] = {}
     for job in jobs:
-        other = targets.setdefault(_identity(job.target), job.source)
+        other = targets.setdefault(identity(job.target), job.source)
         if other is not job.source:
             raise UnsupportedImageError(f"{other} and {job.source} would both be written to {job.target}")
     if not overwrite:
@@ -87,7 +88,7 @@ def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path], or_else: str 
     """Raises UnsupportedImageError for one of `outputs` that is one of `inputs`, by whatever name."""
     read = identities(inputs)
     for output in outputs:
-        if _identity(output) in read:
+        if identity(output) in read:
             raise UnsupportedImageError(f"{output} is an input; wanted another output{or_else}")
 
 
@@ -95,20 +96,11 @@ def refuse_twice(outputs: Iterable[Path]) -> None:
     """Raises UnsupportedImageError for a file that is two of `outputs`."""
     written: set[object] = set()
     for output in outputs:
-        if _identity(output) in written:
+        if identity(output) in written:
             raise UnsupportedImageError(f"{output} would be written twice; wanted a file for each output")
-        written.add(_identity(output))
+        written.add(identity(output))
 
 
 def identities(paths: Iterable[Path]) -> set[object]:
     """The same for all names of a file."""
-    return {_identity(path) for path in paths}
-
-
-def _identity(path: Path) -> object:
-    """The same for all names of a file, as there are where A.PNG is a.png; before it is there, its resolved name."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return path.resolve()
-    return stat.st_dev, stat.st_ino
+    return {identity(path) for path in paths}

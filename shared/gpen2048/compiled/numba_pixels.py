@@ -74,7 +74,7 @@ def store_pixels(typing, array, index, step, a, b, c, d):
 
 
 def _interleaved(builder: ir.IRBuilder, channels: list[Any]) -> list[Any]:
-    """16 pixels from four channels, by shuffles within quarters of a register, which cost one cycle each."""
+    """16 pixels from four channels, by shuffles within quarters of a register."""
     a, b, c, d = channels
     fours = []  # at j: pixels j, 4 + j, 8 + j and 12 + j
     for half in (0, 2):

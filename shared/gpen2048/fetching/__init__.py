@@ -38,8 +38,8 @@ def fetch(
 
     `mirrors` are addresses of folders, tried before those of the environment and then the catalogue's sources.
     `tell(done, total)` hears of bytes (total may be None), also while another process fetches the file, and may raise;
-    `note` hears of what is being done. The file appears under its
-    name only when it is whole and verified. Raises DownloadError with what went wrong at each source.
+    `note` hears of what is being done. The file appears under its name only when it is whole and verified. Raises
+    DownloadError with what went wrong at each source.
     """
     note, tell = note or _silent, tell or _untold
     with disk(folder):
