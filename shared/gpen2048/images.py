@@ -76,14 +76,18 @@ def read_image(path: str | PathLike[str], device: torch.device = CPU) -> Picture
     if path.is_dir():
         raise UnsupportedImageError(f"{path}: a folder; wanted an image file")
     try:
-        return decode_image(path.read_bytes(), device)
+        return _decoded(path.read_bytes(), device, str(path))
     except UnsupportedImageError as error:
         raise UnsupportedImageError(f"{path}: {error}") from error
 
 
 def decode_image(data: bytes, device: torch.device = CPU) -> Picture:
     """As `read_image`, from the bytes of a file."""
-    samples, metadata = decode(data)
+    return _decoded(data, device, "a picture")
+
+
+def _decoded(data: bytes, device: torch.device, name: str) -> Picture:
+    samples, metadata = decode(data, name)
     return replace(picture_from_array(samples, device), metadata=metadata)
 
 

@@ -97,6 +97,13 @@ def test_no_file_is_written_twice(run: Run, photo: Path) -> None:
     assert code == 1 and "o.png would be written twice" in errors and not Path("o.png").exists()
 
 
+def test_several_pictures_want_a_folder(run: Run, photo: Path) -> None:
+    shutil.copy(photo, "other.png")
+    code, _, errors = run("restore", photo, "other.png", "-o", "o.png")
+    assert code == 1 and "o.png is one file; wanted a folder for photo.png, other.png" in errors
+    assert not Path("o.png").exists()
+
+
 def test_folders_of_all_outputs_are_made(run: Run, photo: Path) -> None:
     flags = ("--save-mask", "a/m.png", "--compare", "b/c.png", "--report", "d/e/r.json")
     assert run("restore", photo, "-o", "f/o.png", *flags)[0] == 0

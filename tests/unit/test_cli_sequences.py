@@ -230,6 +230,23 @@ def test_a_film_that_is_none_does_not_stop_the_others(
 
 
 @pytest.mark.usefixtures("detector")
+def test_a_folder_is_of_films_unless_there_are_pictures(
+    capsys: pytest.CaptureFixture[str], film: Path, network: Path
+) -> None:
+    folder = film.parent / "clips"
+    folder.mkdir()
+    film.rename(folder / "film.mp4")
+    out = film.parent / "out"
+    command = ["restore", str(folder), "-o", str(out), "--network", str(network), "--device", "cpu"]
+    assert main(command) == 0
+    assert [path.name for path in out.iterdir()] == ["film.mp4"]
+    write_image(folder / "photo.png", Picture(torch.zeros(3, 200, 200)))
+    assert main(command) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["film.mp4", "photo.png"]
+    assert f"{folder}: its films are left out" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("detector")
 def test_ctrl_c_leaves_no_half_film(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, film: Path, network: Path
 ) -> None:
@@ -267,7 +284,7 @@ def test_a_service_that_is_stopped_leaves_no_half_film(
         (["-o", "out.mp4", "--compare", "sheet.png"], "--compare is for single pictures"),
         (["-o", "out.mp4", "--landmarks", "faces.json"], "--landmarks is for single pictures"),
         (["-o", "out.mp4", "--codec", "divx"], "codec is 'divx'; wanted one of h264, h265, ffv1"),
-        (["-o", "out.mp4", "--crf", "70"], "quality of a film is 70; wanted 0"),
+        (["-o", "out.mp4", "--crf", "70"], "quality (crf) of a film is 70; wanted 0"),
     ],
 )
 @pytest.mark.usefixtures("detector")

@@ -44,6 +44,27 @@ def test_the_first_run_computes_the_very_bits_of_later_ones(tmp_path: Path) -> N
     assert painted(tmp_path) == (first, False)
 
 
+def test_what_earlier_versions_compiled_is_deleted(tmp_path: Path) -> None:
+    painted(tmp_path)
+    kept = sorted(tmp_path.rglob("*.nb[ic]"))
+    name = kept[0].name
+    mark = name[name.rindex("_") + 1 :].partition("-")[0]
+    owner, sources = mark[:8], mark[8:]
+    assert len(sources) == 8
+    earlier = kept[0].with_name(name.replace(mark, owner + "0" * 8))
+    others = kept[0].with_name(name.replace(owner, "1" * 8))
+    for path in (earlier, others):
+        path.touch()
+    kept[0].rename(kept[0].with_suffix(".away"))
+    painted(tmp_path)
+    assert earlier.exists() and others.exists(), "looked for, though nothing was compiled"
+    for path in tmp_path.rglob(f"*_{mark}-*.nbi"):
+        path.unlink()
+    painted(tmp_path)
+    assert not earlier.exists() and others.exists()
+    assert {path for path in kept if path.suffix == ".nbc"} <= set(tmp_path.rglob("*.nbc"))
+
+
 @pytest.mark.parametrize("kind", ["nbi", "nbc"])
 def test_a_file_that_was_cut_off_is_made_anew(kind: str, tmp_path: Path) -> None:
     first, _ = painted(tmp_path)

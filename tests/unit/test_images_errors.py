@@ -111,7 +111,7 @@ def test_animation_gives_its_first_frame_and_says_so(tmp_path: Path, caplog: pyt
         with caplog.at_level(logging.WARNING, logger="gpen2048"):
             samples = picture_to_array(read_image(tmp_path / f"a{suffix}"))
         assert samples[0, 0].tolist()[:3] == [255, 0, 0]
-        assert "first of 3 frames" in caplog.text
+        assert f"a{suffix}: only the first of 3 frames" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from .sources import Job, plan
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("restore", help="restore the faces of photos and films")
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures, folders or patterns; or films")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures or films, folders of either, or patterns")
     parser.add_argument("-o", "--output", type=Path, required=True, help="a picture file, or a folder")
     parser.add_argument("--overwrite", action="store_true", help="allow an input to be replaced")
     parser.add_argument("--landmarks", type=Path, metavar="FILE.json", help="faces to restore, instead of a detector's")

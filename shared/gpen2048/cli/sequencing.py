@@ -23,7 +23,7 @@ from .loading import load_equipment, read_region
 from .outputs import check_outputs
 from .progress import FaceBar
 from .reporting import told, write_json
-from .sources import PICTURES, Job, Kind, plan
+from .sources import PICTURES, Job, Kind, holds, plan
 
 FILMS = Kind(lambda: FILM_SUFFIXES, tuple(CONTAINERS), otherwise=".mkv")
 OF_ONE_PICTURE = ("landmarks", "compare", "save_mask")  # flags
@@ -41,9 +41,10 @@ def is_sequence(arguments: argparse.Namespace) -> bool:
 
     Raises InvalidOptionError for films among pictures, and for flags that sequences do not have.
     """
-    films = [Path(name).suffix.lower() in FILM_SUFFIXES for name in arguments.inputs]
+    films = [_is_film(name) for name in arguments.inputs]
     if any(films) and not all(films):
         raise InvalidOptionError("films and pictures in one command; wanted either")
+    _tell_of_films_left_out(arguments.inputs)
     sequence = bool(arguments.sequence or any(films))
     for flag in OF_ONE_PICTURE:
         if sequence and getattr(arguments, flag):
@@ -53,9 +54,21 @@ def is_sequence(arguments: argparse.Namespace) -> bool:
     return sequence
 
 
+def _is_film(name: str) -> bool:
+    """Whether an input is a film, or a folder of films without pictures."""
+    return holds(name, FILMS) and not (Path(name).is_dir() and holds(name, PICTURES))
+
+
+def _tell_of_films_left_out(names: Sequence[str]) -> None:
+    for name in names:
+        if Path(name).is_dir() and holds(name, FILMS) and holds(name, PICTURES):
+            what = "its films are left out; `gpen2048 batch` takes pictures and films"
+            print(f"gpen2048: {name}: {what}", file=sys.stderr)
+
+
 def restore_sequences(arguments: argparse.Namespace, options: RestoreOptions) -> int:
     """Restores every film, or the pictures as one. 0 when all were restored whole, else 1."""
-    films = Path(arguments.inputs[0]).suffix.lower() in FILM_SUFFIXES
+    films = _is_film(arguments.inputs[0])
     if films and arguments.output.suffix.lower() in set(FILM_SUFFIXES) - set(CONTAINERS):
         raise UnsupportedFilmError(f"{arguments.output}: wanted a folder, or a name ending in {', '.join(CONTAINERS)}")
     jobs = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite, kind=FILMS if films else PICTURES)

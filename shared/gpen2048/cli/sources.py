@@ -37,7 +37,7 @@ def plan(inputs: Sequence[str], output: Path, *, overwrite: bool, kind: Kind = P
 
     A single file may name its output file; folders and several inputs make `output` a folder. Raises
     UnsupportedImageError for an input that is not there, for an output that would be an input or be written twice, and
-    for one whose name ends as no file that can be written, unless that is a folder.
+    unless it is a folder, for one whose name ends as no file that can be written, or as one file for several.
     """
     sources = [source for name in inputs for source in _expand(name, kind)]
     if len(sources) == 1 and not Path(inputs[0]).is_dir() and output.suffix and not output.is_dir():
@@ -45,10 +45,20 @@ def plan(inputs: Sequence[str], output: Path, *, overwrite: bool, kind: Kind = P
             wanted = f"{', '.join(kind.writable)}, or a folder that is there"
             raise UnsupportedImageError(f"{output}: cannot write {output.suffix!r}; wanted {wanted}")
         jobs = [Job(sources[0], output)]
+    elif output.suffix.lower() in kind.writable and not output.is_dir():
+        raise UnsupportedImageError(f"{output} is one file; wanted a folder for {', '.join(inputs)}")
     else:
         jobs = [Job(source, output / _writable_name(source, kind)) for source in sources]
     _refuse_collisions(jobs, overwrite)
     return jobs
+
+
+def holds(name: str, kind: Kind) -> bool:
+    """Whether an input is a file of the `kind`, by its name, or a folder with one directly in it."""
+    path = Path(name)
+    if path.is_dir():
+        return any(_is_source(child, kind) for child in path.iterdir())
+    return path.suffix.lower() in kind.readable()
 
 
 def _expand(name: str, kind: Kind) -> list[Path]:

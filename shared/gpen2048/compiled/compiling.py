@@ -17,6 +17,7 @@ from numba.core.caching import FunctionCache
 
 SAFE_MATH = {"contract", "reassoc", "nsz"}  # none that takes values to be finite: not-a-number must survive
 SOURCES = ("compiled/*.py", "cpu/*.py")  # of all that is compiled, in the package
+MARK = 8  # letters
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,15 @@ def announce() -> None:
     folder = Path(compiled(_nothing).stats.cache_path or "")
     if not any(folder.glob(f"*_{_mark()}-*.nbi")):
         logger.warning("GPEN compiles its loops for this processor; once, for about half a minute")
+        _forget_earlier_versions(folder)
+
+
+def _forget_earlier_versions(folder: Path) -> None:
+    """Deletes what this package, by this name, has compiled from other sources than today's: several MB a version."""
+    for path in folder.glob(f"*_{_owner()}{'[0-9a-f]' * MARK}-*.nb[ci]"):
+        if _mark() not in path.name:
+            with suppress(OSError):  # another program may hold it
+                path.unlink()
 
 
 def _nothing():
@@ -72,14 +82,19 @@ class MendingCache(FunctionCache):
 
 
 @cache
+def _owner() -> str:
+    return hashlib.sha256(__name__.encode()).hexdigest()[:MARK]
+
+
+@cache
 def _mark() -> str:
-    """Of the package's name and of all sources, this one among them.
+    """Of the package's name, and of all sources, this one among them.
 
     A cache refers to modules by name, and a host has its own name for the package (ComfyUI's is the folder's path).
     numba itself looks for changes in the function's file only, not in those that it takes other functions from.
     """
-    digest = hashlib.sha256(__name__.encode())
+    digest = hashlib.sha256()
     package = Path(__file__).parents[1]
     for path in sorted(path for pattern in SOURCES for path in package.glob(pattern)):
         digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
+    return _owner() + digest.hexdigest()[:MARK]

@@ -149,6 +149,6 @@ def check_coding(path: Path, codec: str, quality: int) -> None:
     if codec not in CODECS:
         raise InvalidOptionError(f"codec is {codec!r}; wanted one of {', '.join(CODECS)}")
     if not 0 <= quality <= WORST:
-        raise InvalidOptionError(f"quality of a film is {quality}; wanted 0 (without loss) to {WORST}")
+        raise InvalidOptionError(f"quality (crf) of a film is {quality}; wanted 0 (without loss) to {WORST}")
     if codec == "ffv1" and CONTAINERS[path.suffix.lower()] != "matroska":
         raise UnsupportedFilmError(f"{path}: ffv1 wants a name ending in .mkv")

@@ -46,10 +46,10 @@ def readable_suffixes() -> tuple[str, ...]:
     return (*SUFFIXES, ".avif") if ".avif" in Image.registered_extensions() else SUFFIXES
 
 
-def decode(data: bytes) -> tuple[Samples, PictureMetadata]:
+def decode(data: bytes, name: str = "a picture") -> tuple[Samples, PictureMetadata]:
     """Samples (H, W, 3 RGB or 4 RGBA) uint8 or uint16, upright, and the metadata.
 
-    Of several frames or pages the first is taken, with a warning in the log.
+    Of several frames or pages the first is taken, with a warning in the log that names it `name`.
     Raises UnsupportedImageError saying what was found and what was wanted.
     """
     if not data:
@@ -57,6 +57,7 @@ def decode(data: bytes) -> tuple[Samples, PictureMetadata]:
     image = _open(data)
     try:
         image.load()  # a PNG may bring its EXIF after the pixels
+        _warn_of_frames(image, name)
         return _decode(data, image)
     except UnsupportedImageError:
         raise
@@ -82,9 +83,12 @@ def _open(data: bytes) -> Image.Image:
     return image
 
 
-def _decode(data: bytes, image: Image.Image) -> tuple[Samples, PictureMetadata]:
+def _warn_of_frames(image: Image.Image, name: str) -> None:
     if image.format != "MPO" and getattr(image, "is_animated", False):  # a phone's MPO is one photo and its by-products
-        log.warning("only the first of %d frames or pages is used", getattr(image, "n_frames", 0))
+        log.warning("%s: only the first of %d frames or pages is used", name, getattr(image, "n_frames", 0))
+
+
+def _decode(data: bytes, image: Image.Image) -> tuple[Samples, PictureMetadata]:
     bit_depth = _bit_depth(data, image)
     metadata = read_metadata(image, bit_depth=bit_depth, grey=_is_grey(data, image))
     samples = _decode_8_bit(image) if bit_depth == 8 else _decode_16_bit(data, image, metadata.grey)
