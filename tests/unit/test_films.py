@@ -296,7 +296,7 @@ def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
     [
         ("out.gif", {}, UnsupportedFilmError, r"wanted a name ending in \.mp4"),
         ("out.mp4", {"codec": "divx"}, InvalidOptionError, "codec is 'divx'; wanted one of h264, h265, ffv1"),
-        ("out.mp4", {"quality": 99}, InvalidOptionError, "quality of a film is 99"),
+        ("out.mp4", {"quality": 99}, InvalidOptionError, r"quality \(crf\) of a film is 99"),
         ("out.mp4", {"codec": "ffv1"}, UnsupportedFilmError, r"ffv1 wants a name ending in \.mkv"),
         ("no/folder/out.mp4", {}, OSError, r"out\.mp4"),
     ],

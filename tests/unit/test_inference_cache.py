@@ -55,4 +55,4 @@ def test_a_change_of_a_shared_source_compiles_everything_again(folder: Path) -> 
     first = caches_after_a_start(folder, "gpen2048")
     with (folder / "compiled" / "numba_lanes.py").open("a") as file:
         file.write("# changed\n")
-    assert len(caches_after_a_start(folder, "gpen2048")) > len(first)
+    assert caches_after_a_start(folder, "gpen2048").keys() - first.keys()

@@ -96,13 +96,32 @@ class Coding:
 
 def decoded(frame: Any, coding: Coding, device: torch.device) -> Tensor:
     """The pixels (3, H, W) of PyAV's `frame` on `device`, turned upright and the right way round as it is displayed."""
-    if coding.matrix == UNSPECIFIED:
-        frame.colorspace = coding.matrix_for(frame.height)
+    stored = _unlocated(frame)
+    stored.colorspace = coding.matrix_for(frame.height) if coding.matrix == UNSPECIFIED else frame.colorspace
     ranged = {} if coding.range == LIMITED_RANGE else {"src_color_range": coding.range}  # older PyAV passes it over
-    samples = frame.to_ndarray(format=_format(coding), interpolation=CONVERSION, **ranged)
+    samples = stored.to_ndarray(format=_format(coding), interpolation=CONVERSION, **ranged)
     planes = to_planes(samples, device)
     planes = planes.flip(1) if is_mirrored(frame) else planes
     return torch.rot90(planes, quarter_turns(frame), (1, 2)).contiguous()
+
+
+def _unlocated(frame: Any) -> Any:
+    """`frame` without what it says of where its chroma samples lie.
+
+    PyAV cannot say so of the frames that are written, and FFmpeg 8 heeds it: read where they lie and written as if in
+    the middle, they would move by a quarter of a sample each time a film is written.
+    """
+    planes = list(frame.planes)
+    if len(planes) < 2 or any(plane.line_size <= 0 for plane in planes):
+        return frame
+    copy = pyav().VideoFrame(frame.width, frame.height, frame.format.name)
+    for to, of in zip(copy.planes, planes):
+        rows = np.zeros((to.height, to.line_size), np.uint8)
+        length = min(to.line_size, of.line_size)
+        rows[:, :length] = np.frombuffer(of, np.uint8)[: of.height * of.line_size].reshape(of.height, -1)[:, :length]
+        to.update(rows)
+    copy.color_range = frame.color_range
+    return copy
 
 
 def encoded(pixels: Tensor, coding: Coding, pts: int, duration: int, time_base: Fraction) -> Any:
@@ -131,12 +150,17 @@ def is_mirrored(frame: Any) -> bool:
 
     FFmpeg takes its rotation from where the matrix puts the x axis, and leaves open on which side of that y is.
     """
-    known = [frame.side_data[n] for n in range(len(frame.side_data))]  # what it is a list of has changed with PyAV 19
-    matrix = next((data for data in known if data.type.name == "DISPLAYMATRIX"), None)
+    matrix = side_data(frame, "DISPLAYMATRIX")
     if matrix is None:
         return False
-    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(float)
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(float)
     return bool(a * d < b * c)
+
+
+def side_data(frame: Any, name: str) -> bytes | None:
+    """What PyAV's `frame` brings beside its pixels under that name of FFmpeg's."""
+    known = [frame.side_data[n] for n in range(len(frame.side_data))]  # what it is a list of has changed with PyAV 19
+    return next((bytes(data) for data in known if data.type.name == name), None)
 
 
 def has_alpha(pixel_format: str) -> bool:

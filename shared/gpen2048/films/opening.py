@@ -14,6 +14,7 @@ import torch
 from ..errors import UnsupportedFilmError
 from ..samples import CPU
 from .frames import Coding, fraction, location, pyav, quarter_turns
+from .light import Light
 from .reading import NOTHING, Film, decode
 
 FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv")
@@ -94,6 +95,7 @@ def _film(path: Path, container: Any, stream: Any, first: Any, device: torch.dev
         metadata=dict(container.metadata),
         device=device,
         is_interlaced=bool(getattr(first, "interlaced_frame", False)),
+        light=Light.of(first),
     )
 
 

@@ -13,6 +13,7 @@ import torch
 
 from ..errors import UnsupportedFilmError
 from .frames import Coding, FilmFrame, decoded, has_alpha, location, pyav
+from .light import Light
 
 MISSING = 0.5  # seconds that a film may end before the time it announces, as its last frame's duration is often a guess
 NOTHING = "{}: no picture in it can be decoded; the file is damaged"
@@ -27,7 +28,7 @@ class Film:
     `size` is height and width of the upright pictures; `time_base` the unit of times, in seconds; `rate` frames per
     second, on average; `seconds` and `count`, in frames, how long it says it is, 0 where it does not; `begin` when
     in seconds its first picture or sound comes. `device` is where frames go. `is_interlaced` tells of two half pictures
-    in each. `problems` fills while they are read: what could not be.
+    in each; `light` is what an HDR film says of its own. `problems` fills while they are read: what could not be.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Film:
     metadata: dict[str, str]
     device: torch.device
     is_interlaced: bool = False
+    light: Light = Light()
     problems: list[str] = field(default_factory=list[str])
     is_mixed: bool = False  # pictures of another size have been met
 

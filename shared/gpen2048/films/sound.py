@@ -9,6 +9,7 @@ from typing import Any
 from .frames import fraction, location, pyav
 from .reading import Film
 
+NAMES = {"language": "language", "name": "title", "title": "title"}  # a stream's, which QuickTime has its own word for
 JOINED = 0.25  # seconds: times that fall back by more are those of another film
 
 
@@ -96,6 +97,8 @@ class Clock:
 
 def _add_like(container: Any, stream: Any) -> Any:
     added = container.add_stream_from_template(stream)
-    if stream.language:
-        added.metadata["language"] = stream.language
+    for name, kept in NAMES.items():
+        if stream.metadata.get(name):
+            added.metadata[kept] = stream.metadata[name]
+    added.disposition = int(getattr(stream.disposition, "value", stream.disposition))  # which is heard, which comments
     return added

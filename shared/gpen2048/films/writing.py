@@ -19,6 +19,7 @@ from .sound import Sound
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 CODECS = {"h264": "libx264", "h265": "libx265", "ffv1": "ffv1"}  # ffv1 has no loss, and needs .mkv
+SILENT = {"h265": ("log-level=error",)}
 QUALITY = 16  # constant rate factor; x264's default of 23 smooths away the grain that a restored face brings
 WORST = 51
 FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION (libavcodec/avcodec.h): else encoders forget how long a frame is
@@ -76,9 +77,20 @@ class FilmWriter:
         self._container = pyav().open(place, "w", format=self._kind, container_options=to_front)
         kept = {key: value for key, value in self.film.metadata.items() if key not in NOT_KEPT}
         self._container.metadata.update(kept)
+        self._copy_chapters()
         self._coding = storable(self.film.coding, CODECS[self.codec], height, width)
         self._add_video(height, width)
         self._begin_sound()
+
+    def _copy_chapters(self) -> None:
+        """Those of the film, whose time begins at 0 here; older PyAV knows none."""
+        if not hasattr(self._container, "set_chapters"):
+            return
+        chapters = self.film.container.chapters()
+        for chapter in chapters:
+            begin = round(self.film.begin / chapter["time_base"])
+            chapter["start"], chapter["end"] = (max(0, chapter[edge] - begin) for edge in ("start", "end"))
+        self._container.set_chapters(chapters)
 
     @property
     def _kind(self) -> str:
@@ -86,8 +98,9 @@ class FilmWriter:
 
     def _add_video(self, height: int, width: int) -> None:
         options = {} if self.codec == "ffv1" else {"crf": str(self.quality)}
-        if self.codec == "h265":
-            options["x265-params"] = "log-level=error"
+        told = [*SILENT.get(self.codec, ()), *self.film.light.parameters(CODECS[self.codec])]
+        if told:
+            options[f"{CODECS[self.codec].removeprefix('lib')}-params"] = ":".join(told)
         self._video = self._container.add_stream(CODECS[self.codec], rate=self.film.rate, options=options)
         self._video.width, self._video.height, self._video.pix_fmt = width, height, self._coding.pixel_format
         context = self._video.codec_context
