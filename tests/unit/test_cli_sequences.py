@@ -230,20 +230,21 @@ def test_a_film_that_is_none_does_not_stop_the_others(
 
 
 @pytest.mark.usefixtures("detector")
-def test_a_folder_is_of_films_unless_there_are_pictures(
-    capsys: pytest.CaptureFixture[str], film: Path, network: Path
+@pytest.mark.parametrize("below", ["", "*", "fil*.*"])
+def test_a_folder_or_pattern_is_of_films_unless_there_are_pictures(
+    capsys: pytest.CaptureFixture[str], film: Path, network: Path, below: str
 ) -> None:
     folder = film.parent / "clips"
     folder.mkdir()
     film.rename(folder / "film.mp4")
     out = film.parent / "out"
-    command = ["restore", str(folder), "-o", str(out), "--network", str(network), "--device", "cpu"]
+    command = ["restore", str(folder / below), "-o", str(out), "--network", str(network), "--device", "cpu"]
     assert main(command) == 0
     assert [path.name for path in out.iterdir()] == ["film.mp4"]
-    write_image(folder / "photo.png", Picture(torch.zeros(3, 200, 200)))
-    assert main(command) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["film.mp4", "photo.png"]
-    assert f"{folder}: its films are left out" in capsys.readouterr().err
+    write_image(folder / "film.png", Picture(torch.zeros(3, 200, 200)))
+    main(command)
+    assert sorted(path.name for path in out.iterdir()) == ["film.mp4", "film.png"]
+    assert f"{folder / below}: its films are left out" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("detector")

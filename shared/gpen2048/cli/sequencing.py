@@ -55,13 +55,13 @@ def is_sequence(arguments: argparse.Namespace) -> bool:
 
 
 def _is_film(name: str) -> bool:
-    """Whether an input is a film, or a folder of films without pictures."""
-    return holds(name, FILMS) and not (Path(name).is_dir() and holds(name, PICTURES))
+    """Whether an input is a film, or a folder or pattern of films without pictures."""
+    return holds(name, FILMS) and not holds(name, PICTURES)
 
 
 def _tell_of_films_left_out(names: Sequence[str]) -> None:
     for name in names:
-        if Path(name).is_dir() and holds(name, FILMS) and holds(name, PICTURES):
+        if holds(name, FILMS) and holds(name, PICTURES):
             what = "its films are left out; `gpen2048 batch` takes pictures and films"
             print(f"gpen2048: {name}: {what}", file=sys.stderr)
 

@@ -33,7 +33,7 @@ class Job:
 
 
 def plan(inputs: Sequence[str], output: Path, *, overwrite: bool, kind: Kind = PICTURES) -> list[Job]:
-    """Jobs for files, folders (those of the `kind` directly in them, unless hidden) and globs.
+    """Jobs for files, folders and globs: of these two, the files of the `kind`, unless hidden.
 
     A single file may name its output file; folders and several inputs make `output` a folder. Raises
     UnsupportedImageError for an input that is not there, for an output that would be an input or be written twice, and
@@ -54,11 +54,13 @@ def plan(inputs: Sequence[str], output: Path, *, overwrite: bool, kind: Kind = P
 
 
 def holds(name: str, kind: Kind) -> bool:
-    """Whether an input is a file of the `kind`, by its name, or a folder with one directly in it."""
+    """Whether an input is a file of the `kind`, by its name, or a folder or pattern with one."""
     path = Path(name)
     if path.is_dir():
         return any(_is_source(child, kind) for child in path.iterdir())
-    return path.suffix.lower() in kind.readable()
+    if path.suffix.lower() in kind.readable():
+        return True
+    return any(_is_source(Path(match), kind) for match in glob.iglob(name, recursive=True))
 
 
 def _expand(name: str, kind: Kind) -> list[Path]:
@@ -69,7 +71,8 @@ def _expand(name: str, kind: Kind) -> list[Path]:
     elif path.exists():
         return [path]
     else:
-        found = sorted(Path(match) for match in glob.glob(name, recursive=True) if Path(match).is_file())
+        matches = sorted(Path(match) for match in glob.glob(name, recursive=True) if Path(match).is_file())
+        found = [path for path in matches if _is_source(path, kind)] or matches  # a name may hide what a file is
         wanted = "a file, a folder or a pattern that matches some"
     if not found:
         raise UnsupportedImageError(f"{name}: nothing there; wanted {wanted}")
