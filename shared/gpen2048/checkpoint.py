@@ -15,7 +15,6 @@ from .inference import Network
 from .network import NetworkConfig, fir_kernel, parameter_shapes
 from .weight_files.state_dicts import read_state_dict
 
-NO_EXTREMES = (torch.float16, torch.bfloat16)  # torch 2.1 has no aminmax for them on the CPU
 MOST_LEVELS = 12  # of the encoder: 8192 px
 WIDEST, MOST_MULTIPLIED = 2.0, 4  # of what narrows and multiplies channels; at most 1 and 2 in released networks
 SHOWN_KEYS = 3  # keys quoted in an error
@@ -98,11 +97,13 @@ def check_state_dict(state: Mapping[str, Tensor], config: NetworkConfig, path: s
 
 
 def all_finite(tensor: Tensor) -> bool:
-    """Whether no number in `tensor` is NaN or infinite, from its extremes: NaN is one of them where it occurs."""
+    """Whether no number in `tensor` is NaN or infinite in float32, in which networks are folded.
+
+    Told from its extremes: NaN is one of them where it occurs.
+    """
     if not tensor.is_floating_point() or not tensor.numel():
         return True
-    wide = tensor.float() if tensor.dtype in NO_EXTREMES else tensor
-    return all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(wide))
+    return all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor.float()))
 
 
 def _check_kernel(kernel: Tensor, key: str, name: str) -> None:

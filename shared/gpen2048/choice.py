@@ -23,11 +23,14 @@ LANES = 16  # channels that compiled loops take at a time; released networks hav
 logger = logging.getLogger(__name__)
 
 
-def passes_for(device: torch.device, dtype: torch.dtype) -> Passes:
+def passes_for(device: torch.device, dtype: torch.dtype, config: NetworkConfig | None = None) -> Passes:
     """The fastest passes that give PyTorch's results on a trial; says in the log, once, why there are none.
 
+    `config` is that of a network whose channels the loops compiled for a CPU may not fit.
     Raises DeviceError where PyTorch itself computes something else on `device` than on the CPU.
     """
+    if config is not None and device.type == "cpu" and not _in_lanes(config):
+        return TorchPasses()
     try:
         return _compiled(device.type, device.index, dtype) or _plain(device.type, dtype)
     except torch.cuda.OutOfMemoryError:  # not remembered: a host makes room later
@@ -44,14 +47,16 @@ def levels_for(device: torch.device, dtype: torch.dtype, config: NetworkConfig) 
         fused = partial(_fused, device.type, device.index, dtype)
         levels = _unless_short_of_memory(fused) if can_fuse(device, dtype) else None
         return levels or StripLevels(passes_for(device, dtype))
-    if any(config.channels(r) % LANES for r in config.resolutions):
-        return StripLevels(TorchPasses())
-    if dtype in (torch.float32, torch.bfloat16):
+    if dtype in (torch.float32, torch.bfloat16) and _in_lanes(config):
         for engine in (_tiles, _lanes) if tileable(config) else (_lanes,):
             levels = _unless_short_of_memory(partial(_walked, engine, dtype))
             if levels is not None:
                 return levels
-    return StripLevels(passes_for(device, dtype))
+    return StripLevels(passes_for(device, dtype, config))
+
+
+def _in_lanes(config: NetworkConfig) -> bool:
+    return all(config.channels(resolution) % LANES == 0 for resolution in config.resolutions)
 
 
 def _tiles() -> Engine:

@@ -1,9 +1,9 @@
-"""What a host may have changed for all of PyTorch, and networks must not be built by."""
+"""What a host may have changed for all of PyTorch, and networks must not be built or run by."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -16,3 +16,8 @@ def ordinary_tensors() -> Generator[None]:
     """
     with torch.inference_mode(False), torch.device("cpu"):
         yield
+
+
+def no_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Keeps a host's autocast from choosing other precisions than the network's."""
+    return torch.autocast(device.type, enabled=False) if device.type in ("cpu", "cuda", "xpu") else nullcontext()

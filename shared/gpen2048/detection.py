@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checkpoint import read_state_dict
-from .defaults import ordinary_tensors
+from .defaults import no_autocast, ordinary_tensors
 from .detectors.halving import Halvings
 from .detectors.memory import activation_bytes
 from .detectors.proposals import Proposals, drop_fragments, hinted, merge, together, vote
@@ -148,7 +148,8 @@ class FaceDetector:
     def _predict(self, views: Tensor) -> tuple[Proposals, Tensor]:
         """What the network says to views (N, 3, h, w): of (N, A) possible faces, and the anchors (A, 4) it means."""
         views = views.contiguous(memory_format=torch.channels_last)  # 1.5 to 1.8 times as fast on the CPU
-        boxes, scores, landmarks = cast("tuple[Tensor, Tensor, Tensor]", self.network(views))
+        with no_autocast(views.device):
+            boxes, scores, landmarks = cast("tuple[Tensor, Tensor, Tensor]", self.network(views))
         return Proposals(boxes, landmarks, scores[..., 1]), anchor_boxes(*views.shape[2:]).to(views.device)
 
 

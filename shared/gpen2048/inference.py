@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from .choice import levels_for, passes_for
 from .compiled.pages import uninitialised
-from .defaults import ordinary_tensors
+from .defaults import no_autocast, ordinary_tensors
 from .folded.folding import FoldedNetwork, Scales
 from .folded.levels import Below, Feature, Levels, Recomputed, StripLevels
 from .folded.memory import peak_bytes
 from .folded.planning import planned
-from .folded.precision import ObservedPasses, fallbacks, is_sound, no_autocast, sample_image
+from .folded.precision import ObservedPasses, fallbacks, is_sound, sample_image
 from .folded.styles import DecoderLevel, decoder
 from .folded.workspace import Schedule, Workspace
 from .gpu.cuda_graphs import Recordings, recordable_on
@@ -76,6 +76,8 @@ class Network(FoldedNetwork):
         if x.ndim != 4 or x.shape[1:] != (3, size, size) or not x.is_floating_point():
             raise ValueError(f"expected floating-point images (N, 3, {size}, {size}), got {x.dtype} {tuple(x.shape)}")
         image = _image(len(x), size, x.device)
+        if not len(x):
+            return image.to(x.dtype)
         with torch.inference_mode(), no_autocast(x.device):
             self.last_note = self._run_soundly(x, image, on_stage or _nothing)
         return image.to(x.dtype)
@@ -140,7 +142,7 @@ class Network(FoldedNetwork):
         """Scales for float16, from a float32 pass on a test image where the weights are."""
         device = self.convolutions[0].weight.device
         x = sample_image(self.config.size, device)
-        observed = ObservedPasses(passes_for(device, torch.float32))
+        observed = ObservedPasses(passes_for(device, torch.float32, self.config))
         with torch.inference_mode(), no_autocast(device):
             self._run(x, _image(1, self.config.size, device), torch.float32, _nothing, StripLevels(observed))
         self.release()

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checkpoint import describe_state_dict, read_state_dict
-from .defaults import ordinary_tensors
+from .defaults import no_autocast, ordinary_tensors
 from .errors import CheckpointError, InvalidOptionError
 from .options import RestoreOptions
 
@@ -40,7 +40,8 @@ class FaceParser:
     def classes(self, crops: Tensor) -> Tensor:
         """The class of each pixel (N, 512, 512) of `crops` (N, 3, S, S) RGB in [0, 1]."""
         small = F.interpolate(crops, size=(PARSE_SIZE, PARSE_SIZE), mode="bilinear", antialias=True)
-        return self.network(small * 2 - 1)[0].argmax(dim=1)
+        with no_autocast(small.device):
+            return self.network(small * 2 - 1)[0].argmax(dim=1)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import struct
 import subprocess
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 Make = Callable[[Path], bytes]
@@ -125,6 +126,12 @@ def _sharing() -> bytes:
     return archive(entries(*named), {"0": bytes(1 << 20)})
 
 
+def _doubling() -> bytes:
+    """Pairs of the pair before and itself: a few hundred bytes, and 2^60 times the text when it is written out."""
+    pairs = (b"h" + bytes([n]) + b"\x86q" + bytes([n + 1]) for n in range(60))
+    return text("a") + b"q\x00" + b"".join(pairs)
+
+
 NESTED = b"\x80\x02}" + b")" + b"\x85" * 150_000 + b"K\x01s."  # a key of tuples in tuples
 CORPUS: dict[str, tuple[Make, str]] = {
     "reduce: Path.touch": (lambda t: saved({"a": Calls(Path.touch, t)}), "run code"),
@@ -150,6 +157,8 @@ CORPUS: dict[str, tuple[Make, str]] = {
         "run code",
     ),
     "persistent id of a module": (lambda t: archive(b"\x80\x02(" + text("module") + b"NNNNtQ."), "module"),
+    "persistent id that doubles without end": (lambda t: archive(b"\x80\x02(" + _doubling() + b"NNNNtQ."), "tuple"),
+    "a name that doubles without end": (lambda t: archive(b"\x80\x02" + _doubling() + text("b") + b"\x93."), "tuple"),
     "TorchScript": (_with_code, "refused"),
     "tar of before 2017": (_tar, ""),
     "two directories": (_two_directories, ""),
@@ -202,6 +211,8 @@ CORPUS: dict[str, tuple[Make, str]] = {
         "not a whole safetensors",
     ),
     "ONNX: external data elsewhere": (lambda t: _external(), ""),
+    "ONNX: a constant of 40 GB": (lambda t: _constants(("ConstantOfShape", "s"), shape=[100_000, 100_000]), ""),
+    "ONNX: a constant made of many": (lambda t: _constants(*[("Add", f"c{n}", f"c{n + 1}") for n in range(60)]), ""),
     "ONNX: noise": (lambda t: b"\x08\x08\x12\x07" + bytes(range(256)) * 20, "ONNX"),
 }
 
@@ -218,3 +229,20 @@ def _external() -> bytes:
     value = onnx.helper.make_tensor_value_info("y", 1, [1, 1])
     graph = onnx.helper.make_graph([node], "g", [], [value], [weight])
     return onnx.helper.make_model(graph, producer_name="x").SerializeToString()
+
+
+def _constants(*nodes: tuple[str, ...], shape: Sequence[int] = (1,)) -> bytes:
+    """A convolution by what `nodes` make of the constants c0, c1 and `shape`; each makes the next c."""
+    try:
+        import onnx
+    except ImportError:
+        return b"\x08\x08\x12\x07pytorch"
+    make = onnx.helper
+    made = [make.make_node(kind, parts, [f"c{n}"]) for n, (kind, *parts) in enumerate(nodes, 2)]
+    made.append(make.make_node("Conv", ["x", made[-1].output[0]], ["y"]))
+    ones = np.ones((1, 3, 1, 1), np.float32)
+    stored = [onnx.numpy_helper.from_array(ones, name) for name in ("c0", "c1")]
+    stored.append(onnx.numpy_helper.from_array(np.array(shape, np.int64), "s"))
+    values = [make.make_tensor_value_info(name, 1, [1, 3, 1, 1]) for name in ("x", "y")]
+    graph = make.make_graph(made, "g", values[:1], values[1:], stored)
+    return make.make_model(graph, producer_name="x").SerializeToString()

@@ -32,6 +32,14 @@ def test_a_folder_stands_for_all_pictures_below_it_but_not_for_outputs() -> None
     assert outputs("in") == ["1.png", "a/2.JPG", "a/b/3.png"]
 
 
+def test_pipes_in_a_folder_are_passed_over(tree: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no pipes among its files")
+    before = find_items(["in"], Path("out"))
+    os.mkfifo("in/pipe.png")
+    assert find_items(["in"], Path("out")) == before
+
+
 def test_a_pattern_keeps_what_is_below_its_fixed_part() -> None:
     assert outputs("in/**/*.*") == ["1.png", "a/2.JPG", "a/b/3.png"]
     assert outputs("in/*/*.JPG") == ["a/2.JPG"]

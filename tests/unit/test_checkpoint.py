@@ -113,6 +113,18 @@ def test_an_onnx_file(tmp_path: Path) -> None:
     assert "ONNX" in _error(path)
 
 
+@pytest.mark.parametrize("length", [0x13C20, 0x1C03C, 0x121008])
+def test_any_length_of_a_header_is_safetensors(tmp_path: Path, state: dict[str, Tensor], length: int) -> None:
+    """Its first bytes are a number, which may look like the "<" of a web page, or like ONNX."""
+    path = tmp_path / "net.safetensors"
+    save_file(state, path)
+    content = path.read_bytes()
+    there = int.from_bytes(content[:8], "little")
+    assert there < length
+    path.write_bytes(length.to_bytes(8, "little") + content[8 : 8 + there].ljust(length) + content[8 + there :])
+    assert load_network(path).config.size == 64
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize("kept", [0.999, 0.5, 0.01])
 def test_a_truncated_file(tmp_path: Path, state: dict[str, Tensor], suffix: str, kept: float) -> None:
@@ -192,6 +204,22 @@ def test_numbers_that_are_none(tmp_path: Path, state: dict[str, Tensor], value: 
     state["generator.convs.2.conv.weight"][0, 0, 0, 1, 1] = value
     torch.save(state, path)
     assert "generator.convs.2.conv.weight holds NaN or infinity" in _error(path)
+
+
+def test_numbers_that_float32_does_not_hold(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    path = tmp_path / "net.pth"
+    state["ecd0.0.0.weight"] = state["ecd0.0.0.weight"].double()
+    state["ecd0.0.0.weight"][0, 0, 0, 0] = 1e300
+    torch.save(state, path)
+    assert "ecd0.0.0.weight holds NaN or infinity" in _error(path)
+
+
+def test_weights_of_eight_bits(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    if not hasattr(torch, "float8_e4m3fn"):
+        pytest.skip("this PyTorch has no numbers of eight bits")
+    path = tmp_path / "net.safetensors"
+    save_file({**state, "ecd0.0.0.weight": state["ecd0.0.0.weight"].to(torch.float8_e4m3fn)}, path)
+    assert load_network(path).config.size == 64
 
 
 def test_integers_instead_of_weights(tmp_path: Path, state: dict[str, Tensor]) -> None:

@@ -136,6 +136,8 @@ def test_hidden_files_of_a_folder_are_passed_over(run: Run, photo: Path) -> None
     Path("in").mkdir()
     photo.rename("in/a.png")
     Path("in/._a.png").write_bytes(b"\0\5\x16\7as macOS leaves it on foreign disks")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo("in/pipe.png")  # whoever reads it waits for ever
     code, printed, errors = run("restore", "in", "-o", "out")
     assert code == 0 and not errors and printed.count("faces found") == 1
 

@@ -110,6 +110,16 @@ def test_a_picture(
         assert (seen - expected).abs().max() < 1e-5
 
 
+def test_autocast_changes_nothing(detector_file: Path, parser_file: Path, group_photo: Tensor) -> None:
+    """Of the networks around GPEN, too: in bfloat16 landmarks would wander by a pixel."""
+    detector, parser = load_detector(detector_file), load_parser(parser_file)
+    views = group_photo[None, :, :128, :160]
+    usual = detector._predict(views)[0], parser.classes(views)
+    with torch.autocast("cpu", torch.bfloat16):
+        changed = detector._predict(views)[0], parser.classes(views)
+    assert all(torch.equal(a, b) for a, b in zip(usual[0], changed[0])) and torch.equal(usual[1], changed[1])
+
+
 def test_the_detector(changed: type, detector_file: Path) -> None:
     detector = load_detector(detector_file)
     assert {weight.dtype for weight in detector.network.parameters()} == {torch.float32}

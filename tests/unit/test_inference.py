@@ -123,6 +123,10 @@ def test_refuses_other_shapes(shape: tuple[int, ...]) -> None:
         network(torch.zeros(shape))
 
 
+def test_no_images_give_none() -> None:
+    assert Network.from_state_dict(CONFIG, random_state())(torch.zeros(0, 3, 64, 64)).shape == (0, 3, 64, 64)
+
+
 def test_refuses_whole_numbers() -> None:
     with pytest.raises(ValueError, match="uint8"):
         Network.from_state_dict(CONFIG, random_state())(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from gpen2048 import inference
 from gpen2048.folded.folding import Scales
+from gpen2048.folded.passes import TorchPasses
 from gpen2048.inference import Network
-from gpen2048.network import FullGenerator, StyledConv
+from gpen2048.network import FullGenerator, NetworkConfig, StyledConv
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 from torch import Tensor, nn
 
 _path = Path(__file__).with_name("test_inference.py")
@@ -60,6 +63,16 @@ def test_float16_is_within_a_level() -> None:
     state, x = cases.random_state(), cases.random_images(2)
     largest, rms = levels(Network.from_state_dict(CONFIG, state, dtype=torch.float16)(x), cases.reference(state, x))
     assert largest <= 1 and rms <= 0.15
+
+
+def test_scales_of_a_network_with_few_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They come from a pass in float32, whose compiled loops take 16 channels at a time."""
+    config = NetworkConfig(64, 1, 1 / 64)
+    assert config.channels(64) < 16
+    network = Network.from_state_dict(config, passthrough_state_dict(config))
+    found = network._scales()
+    monkeypatch.setattr(inference, "passes_for", lambda *_: TorchPasses())
+    assert found == network._scales() != Scales.none(config)
 
 
 def test_bfloat16_is_as_exact_as_its_eight_bits() -> None:

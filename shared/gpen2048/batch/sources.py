@@ -102,7 +102,7 @@ def _walk(folder: Path, destination: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder, onerror=_refuse):
         here = Path(root)
         folders[:] = sorted(n for n in folders if not n.startswith(".") and (here / n).resolve() != destination)
-        yield from (here / name for name in sorted(files) if _is_source(here / name))
+        yield from (here / name for name in sorted(files) if _is_source(here / name) and (here / name).is_file())
 
 
 def _refuse(error: OSError) -> None:

@@ -80,7 +80,8 @@ def _expand(name: str, kind: Kind) -> list[Path]:
 
 
 def _is_source(path: Path, kind: Kind) -> bool:
-    return not path.name.startswith(".") and path.suffix.lower() in kind.readable()  # macOS puts ._a.png beside a.png
+    """macOS puts ._a.png beside a.png; and whoever reads a pipe waits for ever."""
+    return not path.name.startswith(".") and path.suffix.lower() in kind.readable() and path.is_file()
 
 
 def _writable_name(source: Path, kind: Kind) -> str:

@@ -8,7 +8,6 @@ which is seen on the device, and `fallbacks` says in which precision to try agai
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -114,8 +113,3 @@ def _scale(largest: float) -> float:
     if not math.isfinite(largest) or largest == 0:
         return 1.0
     return min(max(2.0 ** math.floor(math.log2(TARGET / largest)), 1 / LIMIT), LIMIT)
-
-
-def no_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Keeps a host's autocast from choosing other precisions than the network's."""
-    return torch.autocast(device.type, enabled=False) if device.type in ("cpu", "cuda", "xpu") else nullcontext()

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ..compiled.pages import uninitialised
+from ..defaults import no_autocast
 from ..network import NetworkConfig
 from .convolution import allows_tf32, multiplies_in_tf32
 from .layers import Convolution, StyledConvolution
 from .levels import Below, Levels, Stored, StripLevels
 from .passes import Passes, TorchPasses
-from .precision import no_autocast
 from .styles import DecoderLevel
 from .trials import waves
 from .workspace import Schedule, Workspace

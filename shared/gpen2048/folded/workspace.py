@@ -163,7 +163,10 @@ class Workspace:
         return self._memory[first : first + self.schedule.room]
 
     def packed(self, weight: Tensor, pack: Callable[[Tensor], Tensor]) -> Tensor:
-        """What `pack` makes of a layer's `weight`; kept, if memory is not short, until that is moved or written to."""
+        """What `pack` makes of a layer's `weight`; kept, if memory is not short, until that is moved or written to.
+
+        What is written through `weight.data` is not seen: PyTorch keeps no count of it.
+        """
         version = -1 if weight.is_inference() else weight._version
         known, seen, made = self._packed.get(weight.data_ptr(), (None, 0, weight))
         if known is not None and seen == version:

@@ -1,11 +1,13 @@
 """An ONNX graph as a flow of data: which values are constant, what they are, and how nodes hang together.
 
-A value is constant when it depends on stored numbers alone; it is computed when asked for and not kept.
+A value is constant when it depends on stored numbers alone; it is computed when asked for and not kept. None may be
+larger than a network needs: a few nodes could ask for any amount of memory.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +19,8 @@ from ..errors import CheckpointError
 Array = np.ndarray[Any, Any]
 RESHAPING = ("Reshape", "Squeeze", "Unsqueeze", "Identity", "Cast", "Flatten")
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Shape")  # where the way back from a value ends
+MOST_NUMBERS = 2**25  # of a constant; the largest of the 2048 network has 2.4 million
+SHAPE_LENGTH = 16  # numbers, at most, of what may be a shape, an axis or a bound
 SAME = 1e-5  # relative; float32 rounds a folded factor to 6e-8
 
 
@@ -66,18 +70,50 @@ class Graph:
         return [node for node in self.nodes if node.kind in kinds and self.is_dynamic(node)]
 
     def constant(self, name: str) -> Array:
-        if name in self._stored:
-            return self._onnx.numpy_helper.to_array(self._stored[name])
-        node = self._makers[name]
-        feeds = {part: self.constant(part) for part in node.inputs if part}
-        make = self._onnx.helper
-        inputs = [make.make_empty_tensor_value_info(part) for part in feeds]
-        outputs = [make.make_empty_tensor_value_info(part) for part in node.outputs]
-        graph = make.make_graph([node.proto], "constant", inputs, outputs)
-        model = make.make_model(graph, opset_imports=self._opsets)
+        """The value of a constant; CheckpointError where it has no size that can be told, or one beyond all use."""
+        known: dict[str, Array] = {}
+        left = [name]
+        while left:
+            top = left[-1]
+            if top in known:
+                left.pop()
+            elif top in self._stored:
+                known[top] = self._onnx.numpy_helper.to_array(self._stored[top])
+            elif missing := [part for part in self._makers[top].inputs if part and part not in known]:
+                if set(missing) & set(left):
+                    raise CheckpointError(f"constant {top[:60]} depends on itself")
+                left += missing
+            else:
+                node = self._makers[top]
+                known[top] = self._computed(node, top, {part: known[part] for part in node.inputs if part})
+        return known[name]
+
+    def _computed(self, node: Node, name: str, feeds: dict[str, Array]) -> Array:
+        model = self._single(node, feeds)
+        inferred = self._onnx.shape_inference.infer_shapes(model, data_prop=True).graph.output
+        shape = next(value.type.tensor_type.shape for value in inferred if value.name == name)
+        lengths = [length.dim_value if length.HasField("dim_value") else -1 for length in shape.dim]
+        if any(length < 0 for length in lengths) or math.prod(lengths) > MOST_NUMBERS:
+            size = "an unknown size" if -1 in lengths else f"{' x '.join(map(str, lengths))} numbers"
+            raise CheckpointError(f"constant {name[:60]} has {size}; wanted at most {MOST_NUMBERS}")
         reference: Any = importlib.import_module("onnx.reference")
-        results = reference.ReferenceEvaluator(model).run([name], feeds)
-        return np.asarray(results[0])
+        return np.asarray(reference.ReferenceEvaluator(model).run([name], feeds)[0])
+
+    def _single(self, node: Node, feeds: dict[str, Array]) -> Any:
+        """A model of one `node`, in which what may be a shape is stored and can be inferred from."""
+        make, arrays = self._onnx.helper, self._onnx.numpy_helper
+        inputs = [
+            make.make_tensor_value_info(part, make.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+            for part, value in feeds.items()
+        ]
+        shapes = [
+            arrays.from_array(value, part)
+            for part, value in feeds.items()
+            if value.dtype.kind in "iu" and value.ndim < 2 and value.size <= SHAPE_LENGTH
+        ]
+        outputs = [make.make_empty_tensor_value_info(part) for part in node.outputs]
+        graph = make.make_graph([node.proto], "constant", inputs, outputs, initializer=shapes)
+        return make.make_model(graph, opset_imports=self._opsets)
 
     def parameter(self, name: str, gain: float, shape: tuple[int, ...]) -> Array:
         """The parameter that constant `name` is `gain` times, in `shape`: as stored where the file still has it so."""
@@ -91,11 +127,16 @@ class Graph:
         return (value / np.float64(gain)).astype(np.float32)
 
     def _stored_behind(self, name: str) -> Iterator[str]:
-        if name in self._stored:
-            yield name
-        elif name in self._makers:
-            for part in self._makers[name].inputs:
-                yield from self._stored_behind(part)
+        left, seen = [name], set[str]()
+        while left:
+            top = left.pop()
+            if top in seen:
+                continue
+            seen.add(top)
+            if top in self._stored:
+                yield top
+            elif top in self._makers:
+                left += reversed(self._makers[top].inputs)
 
     def maker(self, name: str) -> Node | None:
         """The node that a value comes from, past changes of shape."""

@@ -30,13 +30,14 @@ def read_state_dict(path: str | Path) -> StateDict:
         head = file.read(16)
     if not head:
         raise CheckpointError(f"{path}: the file is empty (0 bytes)")
-    if head.lstrip()[:1] == b"<":
+    is_safetensors = head[8:9] == b"{"  # after its header's length, of which any byte may be any
+    if not is_safetensors and head.lstrip()[:1] == b"<":
         raise CheckpointError(f"{path}: this is a web page, not weights; the download went wrong")
-    if _looks_like_onnx(head):
+    if not is_safetensors and _looks_like_onnx(head):
         from .onnx_weights import read_onnx
 
         return read_onnx(path)
-    state = _unwrap(_read_safetensors(path) if head[8:9] == b"{" else read_pytorch(path), path)
+    state = _unwrap(_read_safetensors(path) if is_safetensors else read_pytorch(path), path)
     _refuse_inflated(state, path)
     return state
 

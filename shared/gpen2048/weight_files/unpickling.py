@@ -104,8 +104,7 @@ class _Machine:
 
     def name(self, text: str | None) -> None:
         if text is None:
-            *module, name = self.take(2)
-            text = f"{module[0]} {name}"
+            text = " ".join(_expect(part, str) for part in self.take(2))
         text = text.replace(" ", ".")
         if text not in (ORDERED_DICT, PARAMETER, *TENSORS, *STORAGES):
             raise CheckpointError(f"refused, the pickle wants to run code ({text[:80]})")
@@ -122,8 +121,8 @@ class _Machine:
 
     def storage(self, _: Any) -> None:
         kind, storage_type, key, _location, count, *view = _expect(self.stack.pop(), tuple)
-        if kind != "storage" or any(part is not None for part in view):
-            raise CheckpointError(f"refused, the pickle refers to {str(kind)[:40]!r}; wanted a storage of its own")
+        if _expect(kind, str) != "storage" or any(part is not None for part in view):
+            raise CheckpointError(f"refused, the pickle refers to {kind[:40]!r}; wanted a storage of its own")
         dtype = STORAGES[_expect(storage_type, _Name).text]
         self.stack.append(Storage(_expect(key, str), dtype, _expect(count, int)))
 
