@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .alignment import Matrix, crop_face, crop_transform, density, enlarged
 from .appearance.likeness import likeness
+from .compiled import leftovers
 from .compiled.pages import uninitialised
 from .compositing import Canvas, box_mask, parsed_mask
 from .detection import SMALLEST, FaceDetector
@@ -196,5 +197,6 @@ def _is_owned(background: Tensor, request: Request) -> bool:
 
 
 def _finished(tasks: deque[Task]) -> Iterator[Restoration]:
+    leftovers.collect()
     while tasks and tasks[0].is_done:
         yield tasks.popleft().finish()

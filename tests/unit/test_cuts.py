@@ -32,6 +32,28 @@ def test_a_pan_is_no_cut(group_photo: Tensor, speed: int) -> None:
     assert _cuts(_pan(group_photo, speed, 9)) == []
 
 
+@pytest.mark.parametrize("held", [2, 3, 5, 6])
+@pytest.mark.parametrize("speed", [40, 100])
+def test_pictures_that_are_shown_several_times_are_no_cuts(group_photo: Tensor, held: int, speed: int) -> None:
+    """As in drawn films, of 8 pictures a second, and where a film's rate is not its file's."""
+    noise = torch.Generator().manual_seed(0)
+    pictures = _pan(group_photo, speed, 9)
+    assert difference(pictures[3], pictures[4]) > (0.5 if speed == 100 else 0.2)
+    shown = [p + torch.randn(p.shape, generator=noise) * 0.001 for p in pictures for _ in range(held)]
+    assert not set(_cuts(shown)) - {held}  # which has too little before it
+
+
+@pytest.mark.parametrize("held", [2, 3])
+def test_a_cut_between_such_pictures_is_found(group_photo: Tensor, portrait: Tensor, held: int) -> None:
+    shown = [p for p in [*_pan(group_photo, 16, 6), *[thumbnail(portrait)] * 4] for _ in range(held)]
+    assert _cuts(shown) == [6 * held]
+
+
+def test_a_short_scene_between_stills_is_one(group_photo: Tensor, portrait: Tensor) -> None:
+    still = [thumbnail(group_photo[:, 80:480, :400])] * 8
+    assert _cuts([*still, *[thumbnail(portrait)] * 5, *still]) == [8, 13]
+
+
 def test_a_flash_a_fade_and_noise_are_no_cuts(group_photo: Tensor) -> None:
     still = group_photo[:, :400, :600]
     flash = [

@@ -15,6 +15,8 @@ from typing import Any
 from numba import njit
 from numba.core.caching import FunctionCache
 
+from .leftovers import note
+
 SAFE_MATH = {"contract", "reassoc", "nsz"}  # none that takes values to be finite: not-a-number must survive
 SOURCES = ("compiled/*.py", "cpu/*.py")  # of all that is compiled, in the package
 MARK = 8  # letters
@@ -75,6 +77,7 @@ class MendingCache(FunctionCache):
         return None
 
     def save_overload(self, sig, data):
+        note(sig)
         try:
             super().save_overload(sig, data)
         except Exception as error:
