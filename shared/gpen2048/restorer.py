@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from .alignment import Matrix, crop_face, crop_transform, density, enlarged
-from .appearance.likeness import likeness
+from .appearance.colour import is_colourless
+from .appearance.likeness import likeness, without_colour
 from .compiled import leftovers
 from .compiled.pages import uninitialised
 from .compositing import Canvas, box_mask, parsed_mask
@@ -114,12 +115,15 @@ class FaceRestorer:
         request.tell(0, 0, "preparing the picture")
         reports = judge(request, faces)
         scale = self._scale(reports, options) if request.scale is None else request.scale
+        grey = is_colourless(image)
         background = enlarge(image, scale, request.background)
+        if grey and request.background is not None and background is not image:
+            background = without_colour(background)  # of what an upscaler has added
         named = [(report, track) for report, track in zip(reports, tracks(request, faces)) if report.restored]
         size = (background.shape[1], background.shape[2])
         places = [self._place(n, report, track, size, scale, options) for n, (report, track) in enumerate(named)]
         canvas = Canvas(background, [place.region for place in places], owned=_is_owned(background, request))
-        return Task(request, reports, places, canvas, scale)
+        return Task(request, reports, places, canvas, scale, grey)
 
     def _scale(self, reports: Sequence[FaceReport], options: RestoreOptions) -> float:
         if options.scale != "auto":
@@ -165,7 +169,7 @@ class FaceRestorer:
         note = getattr(self.network, "last_note", None) or ""
         for (task, place), old, new in zip(group, before, after):
             parsed = task.steadied(place, parse(self.parser, old, new, task.options))
-            new = likeness(old, new, density(place.to_crop), parsed, task.options)
+            new = likeness(old, new, density(place.to_crop), parsed, task.options, grey=task.grey)
             self._lay_back(task, place, new, parsed)
             task.keep(old, new, note)
 

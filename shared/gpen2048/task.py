@@ -77,6 +77,7 @@ class Task:
     places: list[Place]
     canvas: Canvas
     scale: float
+    grey: bool = False  # the picture has no colours
     crops: list[tuple[Tensor, Tensor]] = field(default_factory=list[tuple[Tensor, Tensor]])
     notes: list[str] = field(default_factory=list[str])  # one for each face that is done
 

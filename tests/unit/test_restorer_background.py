@@ -95,3 +95,30 @@ def test_automatic_scale_is_that_of_the_face_that_needs_most(tiny_passthrough: N
     assert 1 <= restorer.output_scale(photo, [large], options) < alone < options.max_scale
     assert restorer.output_scale(photo, [large, small], options) == alone
     assert restorer.output_scale(photo, [small, large], options) == alone
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_black_and_white_stays_so(network_that: Any, photo: Tensor, face: Face, scale: int) -> None:
+    """Whatever colours the network and an upscaler add; and beside the faces nothing changes, a codec's noise included."""
+    tint = torch.tensor([0.1, 0, -0.1])[:, None, None]
+    noise = torch.tensor([0, 1, -1])[:, None, None] / 255
+    grey = (photo[1:2] * 0.6 + 0.2).expand(3, -1, -1) + noise
+    network = network_that(lambda crops: crops + tint)
+
+    def paint(image: Tensor, size: tuple[int, int]) -> Tensor:
+        return torch.nn.functional.interpolate(image[None], size)[0] + tint
+
+    restorer, options = FaceRestorer(network), RestoreOptions(scale=scale, strength=1)
+    result = restorer(grey, options, faces=[face], background=paint)
+    shown = result.image[:, result.mask == 1]
+    assert (shown - shown[:1]).abs().max() < 1e-6 and shown.std() > 0.01
+    assert torch.equal(result.crops[0][1][0], result.crops[0][1][2])
+    outside = result.image[:, result.mask == 0]
+    if scale == 1:
+        assert torch.equal(outside, grey[:, result.mask == 0])
+    else:
+        assert (outside - outside[:1]).abs().max() < 1e-6
+    coloured = grey.clone()
+    coloured[0, 5, 7] += 4 / 255
+    shown = restorer(coloured, options, faces=[face]).image[:, result.mask > 0.999]
+    assert (shown[0] - shown[2]).mean() > 0.15

@@ -8,6 +8,8 @@ from torch import Tensor
 from .oklab import from_oklab, to_oklab
 
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
+COLOURLESS = 2.5 / 255  # between the channels: chroma that is off by 1 in 255, in BT.709
+COARSE = 16  # px from one look at an image to the next
 CELLS = 32  # along a side of the crop; colours are compared cell by cell, coarser than what a network moves
 SAMPLES = 256  # along a side, of which the cells are the averages: more would only cost time
 CHROMA = slice(1, 3)  # of Oklab
@@ -17,6 +19,14 @@ SMALLEST_SPREAD = 1 / 1000  # of an Oklab axis, a third of what the eye tells ap
 def luma(image: Tensor) -> Tensor:
     """The grey picture (N, 1, H, W) of RGB (N, 3, H, W)."""
     return (image * image.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+
+
+def is_colourless(image: Tensor) -> bool:
+    """Whether `image` (3, H, W) in [0, 1] is black and white, but for what a film's codec makes of it."""
+    return all(
+        float((part.amax(dim=0) - part.amin(dim=0)).amax()) <= COLOURLESS
+        for part in (image[:, ::COARSE, ::COARSE], image)  # most photos show at the first look that they are not
+    )
 
 
 def original_chroma(before: Tensor, after: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What of the photo's own look a restored face keeps: its colours, and the grain of its skin."""
+"""What of the photo's own look a restored face keeps: its colours, or that it has none, and the grain of its skin."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from ..compositing import box_mask
 from ..geometry.regions import Region
 from ..options import RestoreOptions
 from ..parsing import Parsed
-from .colour import matched, original_chroma
+from .colour import luma, matched, original_chroma
 from .texture import skin_oval, with_texture
 
 AS_IT_IS = np.eye(2, 3)  # from the crop to itself
 
 
-def likeness(before: Tensor, after: Tensor, pixel: float, parsed: Parsed | None, options: RestoreOptions) -> Tensor:
+def likeness(
+    before: Tensor, after: Tensor, pixel: float, parsed: Parsed | None, options: RestoreOptions, *, grey: bool = False
+) -> Tensor:
     """`after` (3, S, S) with what the options want kept of `before`; both RGB in [0, 1].
 
-    `pixel` is the size of the photo's pixels in the crop.
+    `pixel` is the size of the photo's pixels in the crop; `grey` tells of a photo without colours.
     """
-    if options.colour == "original-chroma":
+    if grey:
+        after = without_colour(after)
+    elif options.colour == "original-chroma":
         after = original_chroma(before[None], after[None])[0]
     elif options.colour == "match":
         after = matched(before[None], after[None], _shown(after, parsed, options))[0]
@@ -30,6 +34,11 @@ def likeness(before: Tensor, after: Tensor, pixel: float, parsed: Parsed | None,
         skin = skin_oval(size, options.template, after.device) if parsed is None else _resized(parsed.skin, size)
         after = with_texture(before, after, skin, pixel, options.texture)
     return after
+
+
+def without_colour(image: Tensor) -> Tensor:
+    """The grey picture of RGB (3, H, W), in as many channels."""
+    return luma(image[None])[0].expand(3, -1, -1).contiguous()
 
 
 def _shown(crop: Tensor, parsed: Parsed | None, options: RestoreOptions) -> Tensor:
