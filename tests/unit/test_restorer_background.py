@@ -99,7 +99,7 @@ def test_automatic_scale_is_that_of_the_face_that_needs_most(tiny_passthrough: N
 
 @pytest.mark.parametrize("scale", [1, 2])
 def test_black_and_white_stays_so(network_that: Any, photo: Tensor, face: Face, scale: int) -> None:
-    """Whatever colours the network and an upscaler add; and beside the faces nothing changes, a codec's noise included."""
+    """Whatever colours the network and an upscaler add; beside the faces nothing changes, noise included."""
     tint = torch.tensor([0.1, 0, -0.1])[:, None, None]
     noise = torch.tensor([0, 1, -1])[:, None, None] / 255
     grey = (photo[1:2] * 0.6 + 0.2).expand(3, -1, -1) + noise

@@ -141,7 +141,7 @@ def test_choices_do_not_flicker(fast: FaceRestorer, portrait: Tensor, portrait_f
     results = list(restore_sequence([small] * 40, fast, options, faces=seen))
     strengths = np.array([[report.strength for report in result.faces] for result in results])
     assert np.abs(np.diff(strengths, axis=0)).max() < 0.4
-    assert np.allclose(strengths.sum(axis=1), 1)
+    assert np.allclose(strengths.sum(axis=1), 1, atol=0.011)  # shares that are not seen are left out
 
 
 def test_a_refused_face_keeps_its_reason(fast: FaceRestorer, portrait: Tensor, portrait_face: Face) -> None:

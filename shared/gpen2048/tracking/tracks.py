@@ -17,7 +17,7 @@ from ..faces import Face
 from ..judging import choose
 from ..options import Order, RestoreOptions
 from ..selection import Choice, ordered
-from . import cuts, matching, smoothing
+from . import contests, cuts, matching, smoothing
 from .matching import Sighting, link
 
 FADE = 4  # frames over which a face that comes or goes within a scene is faded in or out
@@ -33,7 +33,9 @@ class _Frame:
     number: int
     thumbnail: Tensor
     sightings: list[Sighting]
+    size: tuple[int, int]
     begins_scene: bool = False
+    losers: dict[object, str] | None = None  # once it is known
 
 
 @dataclass
@@ -50,7 +52,8 @@ class Tracker:
 
     def take(self, image: Tensor, faces: Sequence[Face]) -> None:
         """The next frame (3, H, W) in [0, 1] and the `faces` found in it, unsure ones among them unless `given`."""
-        self._frames.append(_Frame(self._taken, cuts.thumbnail(image), self._judged(image, faces)))
+        size = (image.shape[1], image.shape[2])
+        self._frames.append(_Frame(self._taken, cuts.thumbnail(image), self._judged(image, faces), size))
         self._taken += 1
         self._link_until(self._taken - cuts.FRAMES_AFTER)
         self._forget_before(self._taken - 1 - FRAMES_BEFORE - FRAMES_AFTER)
@@ -70,7 +73,8 @@ class Tracker:
     def _judged(self, image: Tensor, faces: Sequence[Face]) -> list[Sighting]:
         """What the options give each of `faces`, numbered as in a single picture, or from left to right."""
         faces = [faces[n] for n in ordered(faces, self.order)]
-        choices = iter(choose(image, self.sure(faces), self.options, self.region))
+        options = contests.without_contest(self.options)
+        choices = iter(choose(image, self.sure(faces), options, self.region))
         return [Sighting(self._taken, face, next(choices) if self._is_sure(face) else None) for face in faces]
 
     def end(self) -> None:
@@ -86,12 +90,30 @@ class Tracker:
         """
         if not self._ended and self._taken <= number + FRAMES_AFTER:
             raise ValueError(f"frame {number} asked for after {self._taken}; wanted {FRAMES_AFTER} frames more")
+        steadied = [self._steadied(sighting, number) for sighting in self._present(number)]
+        return sorted(steadied, key=lambda part: _middle(part[0]))
+
+    def _present(self, number: int) -> list[Sighting]:
+        """The faces of frame `number`; of those missed in it, where they were before."""
         oldest = self._frames[0].number
         earlier = [self._frames[n - oldest] for n in range(max(oldest, number - matching.MOST_MISSED), number)]
         missed = [s for frame in earlier for s in frame.sightings if s.after and s.after.frame > number]
-        seen = self._frames[number - oldest].sightings
-        steadied = [self._steadied(sighting, number) for sighting in (*seen, *missed)]
-        return sorted(steadied, key=lambda part: _middle(part[0]))
+        return [*self._frames[number - oldest].sightings, *missed]
+
+    def _votes(self, chain: Sequence[Sighting], number: int) -> list[Sighting]:
+        """What is said of a face where the detector was sure of it, with what it gets beside the others there."""
+        sure = [s for s in chain if s.choice is not None]
+        if not contests.is_contest(self.options):
+            return sure
+        near = [s for s in sure if abs(s.frame - number) <= smoothing.REACH - contests.REACH]
+        reasons = [self._losers(s.frame).get(s.track) for s in near]
+        return [s if reason is None else replace(s, choice=Choice(0.0, reason)) for s, reason in zip(near, reasons)]
+
+    def _losers(self, number: int) -> dict[object, str]:
+        frame = self._frames[number - self._frames[0].number]
+        if frame.losers is None:
+            frame.losers = contests.losers(self._present(number), number, self.options, frame.size)
+        return frame.losers
 
     def _link_until(self, end: int) -> None:
         """Links frames up to `end`, for which it is known now whether a scene begins with them."""
@@ -112,8 +134,9 @@ class Tracker:
 
     def _steadied(self, sighting: Sighting, number: int) -> tuple[Face, Choice]:
         chain = sighting.chain(number, smoothing.REACH)
-        share = _wanted(chain, number) * _sure(chain, number) * self._faded(chain, number)
-        nearest = [s.choice for s in sorted(chain, key=lambda s: abs(s.frame - number)) if s.choice] or [Choice()]
+        votes = self._votes(chain, number)
+        share = _wanted(votes, number) * _sure(chain, number) * self._faded(chain, number)
+        nearest = [s.choice for s in sorted(votes, key=lambda s: abs(s.frame - number)) if s.choice] or [Choice()]
         if share >= LEAST_SHARE:
             return _smoothed(chain, number), replace(nearest[0], share=share, reason="", track=sighting.track)
         reason = next((choice.reason for choice in nearest if choice.reason), "seen too briefly")
