@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,7 +37,10 @@ def boxes_of_frame(bboxes: Any, number: int, frames: int) -> list[Box]:
         return list(bboxes)
     if len(bboxes) not in (1, frames):
         raise InvalidOptionError(f"bboxes are for {len(bboxes)} frames; the image has {frames}")
-    return list(bboxes[number if len(bboxes) == frames else 0])
+    boxes = bboxes[number if len(bboxes) == frames else 0]
+    if not isinstance(boxes, (list, tuple)) or not all(isinstance(box, dict) for box in boxes):
+        raise InvalidOptionError(f"bboxes of a frame are {boxes!r:.80}; wanted boxes with x, y, width and height")
+    return list(boxes)
 
 
 def faces_of_boxes(boxes: Sequence[Box]) -> list[Face] | None:
@@ -63,6 +67,8 @@ def in_mask(face: Face | FaceReport, mask: Tensor, size: tuple[int, int]) -> boo
 
 def mask_of_frame(mask: Tensor, number: int, frames: int) -> Tensor:
     """(h, w) for one frame of a MASK (B, h, w) or (h, w); one mask serves all frames."""
+    if mask.ndim < 2 or not mask.numel():
+        raise InvalidOptionError(f"mask is of shape {tuple(mask.shape)}; wanted (B, height, width), none of them 0")
     masks = mask.reshape(-1, *mask.shape[-2:])
     if len(masks) not in (1, frames):
         raise InvalidOptionError(f"mask is for {len(masks)} frames; the image has {frames}")
@@ -116,6 +122,8 @@ def _font(size: int) -> Any:
 def _corners(box: Box) -> list[float]:
     try:
         x, y, width, height = (float(box[key]) for key in ("x", "y", "width", "height"))
+        if not math.isfinite(x + y + width + height):
+            raise ValueError("not finite")
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidOptionError(f"a bounding box is {box}; wanted numbers x, y, width and height") from error
     return [x, y, x + width, y + height]

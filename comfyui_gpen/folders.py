@@ -95,7 +95,8 @@ def no_detector() -> str:
 def _how_to_fetch(name: str, key: str, usual: str) -> str:
     """Names file, link and folder: of the file asked for if it is a known one, else of the `usual` one."""
     register()
-    entry = find_entry(name) or entry_for(usual)
+    known, entry = find_entry(name), entry_for(usual)
+    entry = known if known is not None and known.kind == entry.kind else entry
     folders = " or ".join(folder_paths.get_folder_paths(key))
     return f"Fetch {entry.file} from {entry.sources[0]} (saved under that name), put it into {folders}"
 

@@ -51,13 +51,15 @@ class GPENLoader(io.ComfyNode):
 
         ComfyUI gives None for what comes over a wire; that is looked for when the node runs.
         """
+        widget = "model_name"  # which is named, as ComfyUI blames every widget that is asked about here
         try:
             if model_name is not None:
                 folders.require_network(model_name)
+            widget = "detector"
             if detector not in (None, folders.NO_DETECTOR):
                 folders.require_detector(detector)
         except folders.WeightsNotFoundError as error:
-            return str(error)
+            return f"{widget}: {error}"
         return True
 
     @classmethod

@@ -159,12 +159,12 @@ def _decoded(seen: Proposals, anchors: Tensor) -> Proposals:
 
 
 def _check_arguments(image: Tensor, threshold: float, smallest: float) -> None:
-    if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape or not image.is_floating_point():
+    if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape or image.dtype != torch.float32:
         raise ValueError(f"image of shape {tuple(image.shape)}, {image.dtype}; wanted (3, H, W) RGB, torch.float32")
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold {threshold}; wanted more than 0 and at most 1")
-    if not smallest > 0:
-        raise ValueError(f"smallest face {smallest} px; wanted more than 0")
+    if not 0 < smallest < math.inf:
+        raise ValueError(f"smallest face {smallest} px; wanted more than 0, and a number")
 
 
 def _stack(views: Sequence[Tensor], side: int) -> Tensor:

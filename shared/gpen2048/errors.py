@@ -26,6 +26,14 @@ class GpenError(Exception):
     """Base of every error this package raises on purpose."""
 
 
+class MissingPackageError(GpenError, ImportError):
+    """A package that requirements.txt names is not installed where this runs."""
+
+    def __init__(self, error: ImportError):
+        wanted = "wanted what requirements.txt lists, installed for the Python that runs this"
+        super().__init__(f"the package {error.name or error} is missing; {wanted}")
+
+
 class CheckpointError(GpenError):
     """A file is not the sound checkpoint it should be."""
 

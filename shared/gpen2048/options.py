@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, cast
 
+import numpy as np
+
 from .errors import InvalidOptionError
 
 Scale = Literal[1, 2, 4, "auto"]
@@ -90,7 +92,7 @@ class RestoreOptions:
     )
     max_crops: int = _option(
         1000,
-        "Keep the crops before and after restoration of at most this many faces.",
+        "Keep the crops of at most this many faces.",
         minimum=0,
         maximum=1000,
         step=1,
@@ -153,7 +155,7 @@ class RestoreOptions:
 
     def __post_init__(self) -> None:
         for info in describe_options():
-            _check(info, getattr(self, info.name))
+            object.__setattr__(self, info.name, _checked(info, getattr(self, info.name)))
         object.__setattr__(self, "select", _parse_select(self.select))
 
 
@@ -165,7 +167,9 @@ def describe_options() -> tuple[OptionInfo, ...]:
     )
 
 
-def _check(info: OptionInfo, value: Any) -> None:
+def _checked(info: OptionInfo, value: Any) -> Any:
+    """`value`, as Python's own number if it is one of numpy's; InvalidOptionError if it is not allowed."""
+    value = _plain(value)
     if info.choices:
         if value not in info.choices or isinstance(value, bool):
             wanted = ", ".join(str(choice) for choice in info.choices)
@@ -176,6 +180,12 @@ def _check(info: OptionInfo, value: Any) -> None:
             raise InvalidOptionError(f"{info.name} is {value!r}; wanted a number from {wanted}")
         if isinstance(info.default, int) and value != int(value):
             raise InvalidOptionError(f"{info.name} is {value!r}; wanted a whole number from {wanted}")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """numpy's numbers as Python's."""
+    return cast(Any, value).item() if isinstance(value, np.generic) else value
 
 
 def _parse_select(value: Any) -> Select:
@@ -183,7 +193,8 @@ def _parse_select(value: Any) -> Select:
     if value in ("all", "largest", "centre"):
         return value
     try:
-        parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else list(value)
+        given: Any = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else value
+        parts = [_plain(part) for part in given]
         numbers = tuple(int(part) for part in parts if type(part) in (int, str))
     except (TypeError, ValueError):
         parts, numbers = [], ()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .checkpoint import describe_state_dict, read_state_dict
 from .defaults import no_autocast, ordinary_tensors
-from .errors import CheckpointError, InvalidOptionError
+from .errors import CheckpointError, InvalidOptionError, MissingPackageError
 from .options import RestoreOptions
 
 PARSE_SIZE = 512  # px; the resolution ParseNet was trained at
@@ -112,9 +112,14 @@ def _odd(width: float) -> int:
 
 @ordinary_tensors()
 def load_parser(path: str | Path, *, device: torch.device | str = "cpu") -> FaceParser:
-    """The ParseNet in `path` (parsing_parsenet.pth). Raises CheckpointError when it is another network or damaged."""
-    from facexlib.parsing.parsenet import ParseNet
+    """The ParseNet in `path` (parsing_parsenet.pth).
 
+    Raises CheckpointError when it is another network or damaged, and MissingPackageError without facexlib.
+    """
+    try:
+        from facexlib.parsing.parsenet import ParseNet
+    except ImportError as error:
+        raise MissingPackageError(error) from error
     state = read_state_dict(path)
     network: nn.Module = ParseNet(in_size=PARSE_SIZE, out_size=PARSE_SIZE, parsing_ch=19).float()
     try:

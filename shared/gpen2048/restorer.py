@@ -17,6 +17,7 @@ from .appearance.likeness import likeness, without_colour
 from .compiled import leftovers
 from .compiled.pages import uninitialised
 from .compositing import Canvas, box_mask, parsed_mask
+from .defaults import no_autocast
 from .detection import SMALLEST, FaceDetector
 from .errors import WeightsNotFoundError
 from .faces import Face
@@ -86,7 +87,8 @@ class FaceRestorer:
         tasks: deque[Task] = deque()
         waiting: list[tuple[Task, Place]] = []
         for request in requests:
-            tasks.append(self._begin(request))
+            with no_autocast(request.image.device):
+                tasks.append(self._begin(request))
             waiting += [(tasks[-1], place) for place in tasks[-1].places]
             while len(waiting) >= self.batch:
                 self._restore(waiting[: self.batch])
@@ -158,20 +160,21 @@ class FaceRestorer:
 
     def _restore(self, group: Sequence[tuple[Task, Place]]) -> None:
         """The faces of `group`, at most `batch`, from their pictures onto their canvases."""
-        crops = [self._straighten(task, place) for task, place in group]
-        before = crops[0][None] if len(crops) == 1 else torch.stack(crops)
+        with no_autocast(group[0][0].image.device):
+            crops = [self._straighten(task, place) for task, place in group]
+            before = crops[0][None] if len(crops) == 1 else torch.stack(crops)
 
-        def on_stage() -> None:
-            for task, place in group:
-                task.tell(place, "restoring")
+            def on_stage() -> None:
+                for task, place in group:
+                    task.tell(place, "restoring")
 
-        after = self._restore_crops(before, on_stage)
-        note = getattr(self.network, "last_note", None) or ""
-        for (task, place), old, new in zip(group, before, after):
-            parsed = task.steadied(place, parse(self.parser, old, new, task.options))
-            new = likeness(old, new, density(place.to_crop), parsed, task.options, grey=task.grey)
-            self._lay_back(task, place, new, parsed)
-            task.keep(old, new, note)
+            after = self._restore_crops(before, on_stage)
+            note = getattr(self.network, "last_note", None) or ""
+            for (task, place), old, new in zip(group, before, after):
+                parsed = task.steadied(place, parse(self.parser, old, new, task.options))
+                new = likeness(old, new, density(place.to_crop), parsed, task.options, grey=task.grey)
+                self._lay_back(task, place, new, parsed)
+                task.keep(old, new, note)
 
     def _straighten(self, task: Task, place: Place) -> Tensor:
         task.tell(place, "straightening")

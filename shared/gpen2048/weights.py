@@ -10,6 +10,7 @@ from .errors import WeightsNotFoundError
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")
 NETWORK_STEMS = stems("network", 2048)
+SMALLER_NETWORK_STEMS = tuple(stem for stem in stems("network") if stem not in NETWORK_STEMS)  # the largest first
 DETECTOR_STEMS = stems("detector")
 PARSER_STEMS = stems("parser")
 

@@ -28,7 +28,8 @@ def test_the_transforms_are_the_authors(golden_alignment: Any, size: int) -> Non
 
 def test_ffhq_frames_a_face_tighter() -> None:
     gpen, ffhq = face_template(512), face_template(512, "ffhq")
-    assert np.allclose(ffhq[0], [192.98138, 239.94708])
+    eyes, nose, mouth = [[192.98138, 239.94708], [318.90277, 240.1936]], [256.63416, 314.01935], [201.26117, 371.41043]
+    assert np.allclose(ffhq, [*eyes, nose, mouth, [313.08905, 371.15118]])
     assert np.ptp(ffhq[:2, 0]) / np.ptp(gpen[:2, 0]) == pytest.approx(0.2459 / 0.2097, abs=2e-3)
 
 

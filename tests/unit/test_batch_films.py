@@ -330,3 +330,12 @@ def test_cuts_are_at_keyframes_unless_none_comes() -> None:
     (_, middle, _) = spans(Timed({0, 40, 80}, 120), 40)
     assert middle.first == 400 and middle.last == 800
     assert middle.begin is not None and middle.end is not None and middle.begin < 400 and middle.end > 800
+
+
+def test_a_film_of_the_longest_name_is_restored(film: Path, tmp_path: Path, restorer: FaceRestorer) -> None:
+    """Its pieces lie in a folder whose name would be longer still."""
+    long = tmp_path / "in" / "sub" / f"{'n' * 251}.mkv"
+    long.parent.mkdir(parents=True)
+    long.write_bytes(film.read_bytes())
+    *_, record = batch(long, tmp_path / "out", restorer, RestoreOptions())
+    assert not record.error and (tmp_path / "out" / "sub" / long.name).is_file()

@@ -84,6 +84,12 @@ def test_an_output_that_is_another_source_is_refused(tmp_path: Path) -> None:
         find_items(sources, tmp_path / "out")
 
 
+def test_an_output_that_is_a_folder_is_refused(tree: Path) -> None:
+    (tree / "d" / "1.png").mkdir(parents=True)
+    with pytest.raises(UnsupportedImageError, match=r"1\.png is a folder; wanted another destination"):
+        find_items(["in/1.png"], Path("d"))
+
+
 def test_folders_that_cannot_be_listed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "a.png").touch()

@@ -11,6 +11,7 @@ from gpen2048.checkpoint import load_network, read_state_dict
 from gpen2048.errors import CheckpointError, WeightsNotFoundError
 from gpen2048.network import NetworkConfig, parameter_shapes
 from gpen2048.weight_files.passthrough import passthrough_state_dict
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -267,3 +268,10 @@ def test_impossible_widths(tmp_path: Path, state: dict[str, Tensor], shapes: tup
     path = tmp_path / "net.pth"
     torch.save(state, path)
     assert "this is " in _error(path)
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG", "GIF", "WEBP"])
+def test_a_picture(tmp_path: Path, format_name: str) -> None:
+    path = tmp_path / "net.pth"
+    Image.new("RGB", (20, 20), "red").save(path, format_name)
+    assert "this is a picture, not weights" in _error(path)

@@ -140,6 +140,26 @@ def test_without_weights_it_says_what_to_put_where(run: Any, tmp_path: Path, pho
     assert not (tmp_path / "o.png").exists()
 
 
+def test_the_largest_network_that_is_there_is_taken(
+    run: Any, tmp_path: Path, photo_path: Path, network: Path, landmarks: Path
+) -> None:
+    where = ("-o", tmp_path / "o.png", "--weights", tmp_path, "--landmarks", landmarks)
+    for name in ("GPEN-BFR-256.pth", "GPEN-BFR-512.pth", "GPEN-BFR-2048.pth"):
+        shutil.copy(network, tmp_path / name)
+        code, told, _ = run("restore", photo_path, *where)
+        assert code == 0 and f"network   {tmp_path / name}" in told
+
+
+def test_a_number_that_no_face_has_is_told_of(
+    run: Any, tmp_path: Path, photo_path: Path, network: Path, landmarks: Path
+) -> None:
+    _, told, _ = run(
+        "restore", photo_path, "-o", tmp_path / "o.png", "--network", network, "--landmarks", landmarks,
+        "--select", "0,7",
+    )  # fmt: skip
+    assert "2 faces found, 1 restored (not selected; there is no face 7; the first is 0)" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
@@ -285,12 +305,15 @@ def test_jpegs_have_the_quality_asked_for(
     assert 2 * sizes[0] < sizes[1]
 
 
-@pytest.mark.parametrize(("colour", "restored"), [((0, 255, 0), 2), ((255, 255, 255), 2), ((0, 0, 255), 0)])
+@pytest.mark.parametrize(
+    ("colour", "restored"),
+    [((0, 255, 0), 2), ((255, 255, 255), 2), ((0, 0, 255), 0), ((255, 255, 255, 255), 2), ((255, 255, 255, 90), 0)],
+)
 def test_a_region_is_where_its_picture_is_light(
     run: Any, tmp_path: Path, photo_path: Path, network: Path, landmarks: Path, colour: Any, restored: int
 ) -> None:
     region = tmp_path / "region.png"
-    Image.new("RGB", (8, 8), colour).save(region)
+    Image.new("RGBA" if len(colour) == 4 else "RGB", (8, 8), colour).save(region)
     told = run(
         "restore", photo_path, "-o", tmp_path / "o.png", "--network", network, "--landmarks", landmarks,
         "--region", region,

@@ -97,6 +97,24 @@ def test_no_file_is_written_twice(run: Run, photo: Path) -> None:
     assert code == 1 and "o.png would be written twice" in errors and not Path("o.png").exists()
 
 
+@pytest.mark.parametrize("flags", [[], ["--sequence"]])
+def test_a_page_does_not_replace_all_pages(
+    network: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, flags: list[str]
+) -> None:
+    monkeypatch.setattr("gpen2048.cli.loading._detector_file", lambda *_: None)
+    monkeypatch.setattr("gpen2048.cli.loading._detector", lambda *_: (lambda *_: [], "finds nothing"))
+    pages = [Image.new("RGB", (40, 30), colour) for colour in ("red", "lime", "blue")]
+    Path("in").mkdir()
+    pages[0].save("in/scan.tif", save_all=True, append_images=pages[1:])
+    before = Path("in/scan.tif").read_bytes()
+    for output, code in (("in", 1), ("out", 0)):
+        command = ["restore", "in", "-o", output, "--overwrite", "--network", str(network), "--device", "cpu", *flags]
+        assert main(command) == code
+        errors = capsys.readouterr().err
+        assert ("scan.tif: its 3 pages or frames would become one; wanted another output" in errors) == (code == 1)
+    assert Path("in/scan.tif").read_bytes() == before and Path("out/scan.tif").exists()
+
+
 def test_several_pictures_want_a_folder(run: Run, photo: Path) -> None:
     shutil.copy(photo, "other.png")
     code, _, errors = run("restore", photo, "other.png", "-o", "o.png")

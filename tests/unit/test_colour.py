@@ -150,3 +150,9 @@ def test_a_grey_face_stays_grey(network_that: Any, soft_portrait: Tensor, portra
     _, after = crops_with(tinted, grey, portrait_face, colour=colour)
     left = (after - after.mean(dim=0)).abs() * 255
     assert left.mean() < 0.3 and left.max() < 1.5  # of 10 and 5
+
+
+def test_a_flat_face_is_matched_to_numbers(portrait: Tensor) -> None:
+    before, flat = portrait[None, :, :256, :256], torch.full((1, 3, 256, 256), 0.5)
+    result = matched(before, flat, torch.ones(256, 256))
+    assert result.isfinite().all() and (result - before.mean(dim=(2, 3), keepdim=True)).abs().max() < 0.1

@@ -43,12 +43,20 @@ def frame_of(planes: Planes, number: int) -> Any:
     return frame
 
 
-def write(path: Path, add: Callable[[Any], list[Any]], encoder: str = "libx264", **options: str) -> Path:
+def write(
+    path: Path,
+    add: Callable[[Any], list[Any]],
+    encoder: str = "libx264",
+    primaries: int = BT709,
+    transfer: int = BT709,
+    **options: str,
+) -> Path:
     """A second of waves; `add` gives the container tracks of sound, each of which gets a tone."""
     with av.open(str(path), "w") as container:
         video = container.add_stream(encoder, rate=25, options={"crf": "0", **options})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        video.codec_context.colorspace = BT709
+        context = video.codec_context
+        context.colorspace, context.color_primaries, context.color_trc = BT709, primaries, transfer
         tracks = add(container)
         for number in range(25):
             container.mux(video.encode(frame_of(waves(), number)))
@@ -121,6 +129,15 @@ def sound_tracks(path: Path) -> list[tuple[str, int]]:
         ]
 
 
+def test_sound_lies_beside_its_pictures(tmp_path: Path) -> None:
+    """So that a player need not look for it at the file's end."""
+    source = write(tmp_path / "in.mkv", lambda c: [c.add_stream("aac", rate=44100, layout="mono")])
+    with av.open(str(copy(source, tmp_path / "out.mkv"))) as film:
+        kinds = [packet.stream.type for packet in film.demux() if packet.size]
+    assert kinds.index("audio") < 5 and kinds.count("audio") > 40
+    assert "video" in kinds[len(kinds) // 2 :]
+
+
 def test_chapters_are_kept(tmp_path: Path) -> None:
     if not hasattr(av.container.OutputContainer, "set_chapters"):
         pytest.skip("this PyAV knows no chapters")
@@ -147,10 +164,10 @@ def test_chapters_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["h265", "h264"])
 def test_what_hdr_says_of_its_light_is_kept(tmp_path: Path, codec: str) -> None:
     told = {"x265-params": f"log-level=error:hdr10=1:master-display={MASTERED}:max-cll=1000,400"}
-    source = write(tmp_path / "in.mp4", nothing, "libx265", **told)
-    with open_film(source) as film:
-        assert film.light == Light(MASTERED, "1000,400")
-    with open_film(copy(source, tmp_path / "out.mp4", codec=codec)) as film:
-        assert film.light == Light(MASTERED, "1000,400")
+    source = write(tmp_path / "in.mp4", nothing, "libx265", primaries=BT2020, transfer=PQ, **told)
+    for path in (source, copy(source, tmp_path / "out.mp4", codec=codec)):
+        with open_film(path) as film:
+            assert film.light == Light(MASTERED, "1000,400")
+            assert (film.coding.primaries, film.coding.transfer) == (BT2020, PQ)
     with open_film(write(tmp_path / "plain.mp4", nothing)) as film:
         assert film.light == Light() and film.light.parameters("libx265") == []

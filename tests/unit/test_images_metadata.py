@@ -14,7 +14,9 @@ import torch
 from gpen2048.images import Picture, PictureMetadata, picture_from_array, picture_to_array, read_image, write_image
 from gpen2048.pictures.grey_profile import srgb_table
 from gpen2048.pictures.metadata import upright_exif
+from gpen2048.pictures.png_chunks import kept_chunks
 from PIL import Image, ImageCms, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 cv2 = pytest.importorskip("cv2")
 tifffile = pytest.importorskip("tifffile")
@@ -385,3 +387,36 @@ def test_a_resolution_that_does_not_fit_is_left_out_with_a_word(
 
 def test_defaults_are_a_plain_8_bit_picture() -> None:
     assert Picture(torch.zeros(3, 1, 1)).metadata == PictureMetadata(8, False, None, None, None, None)
+
+
+def test_what_a_png_says_in_words_is_kept(tmp_path: Path) -> None:
+    """Stable Diffusion's interfaces keep the prompt there, and the whole workflow."""
+    prompt, workflow = "portrait, 35mm\nSteps: 20, Seed: 1", '{"nodes": "\u4eba"}'
+    info = PngInfo()
+    info.add_text("parameters", prompt)
+    info.add_itxt("workflow", workflow, zip=True)
+    info.add_text("long", "x" * 5000, zip=True)
+    info.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta tiff:Orientation='6'/>")
+    info.add(b"gAMA", struct.pack(">I", 100000))
+    Image.fromarray(quadrants()).save(tmp_path / "a.png", pnginfo=info)
+    for _ in range(2):
+        write_image(tmp_path / "a.png", read_image(tmp_path / "a.png"))
+    with Image.open(tmp_path / "a.png") as image:
+        image.load()
+        texts = dict(image.text)
+        assert texts == {"parameters": prompt, "workflow": workflow, "long": "x" * 5000}
+        assert image.info["gamma"] == 1
+    write_image(tmp_path / "a.jpg", read_image(tmp_path / "a.png"))
+    assert read_image(tmp_path / "a.jpg").metadata.chunks == b""
+
+
+def test_gamma_beside_a_profile_and_damaged_texts_are_left_out(tmp_path: Path) -> None:
+    info = PngInfo()
+    info.add(b"gAMA", struct.pack(">I", 100000))
+    info.add_text("kept", "whole")
+    Image.fromarray(quadrants()).save(tmp_path / "a.png", pnginfo=info, icc_profile=SRGB)
+    write_image(tmp_path / "b.png", read_image(tmp_path / "a.png"))
+    assert Image.open(tmp_path / "b.png").info.keys() == {"icc_profile", "kept"}
+    data = (tmp_path / "a.png").read_bytes()
+    assert kept_chunks(data).count(b"whole") == 1
+    assert kept_chunks(data.replace(b"whole", b"whale")) == kept_chunks(data[:40]) == b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from gpen2048.errors import GpenError, InvalidOptionError
 from gpen2048.options import RestoreOptions, describe_options
@@ -63,3 +64,14 @@ def test_options_do_not_change_and_errors_are_gpen_errors() -> None:
     with pytest.raises(AttributeError):
         RestoreOptions().strength = 1.0  # pyright: ignore[reportAttributeAccessIssue]  the mistake is the test
     assert issubclass(InvalidOptionError, GpenError) and issubclass(InvalidOptionError, ValueError)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    options = RestoreOptions(
+        strength=np.float32(0.5), min_face=np.int64(20), select=[np.int64(0), 2], scale=np.int64(2)
+    )
+    assert (options.strength, options.min_face, options.select, options.scale) == (0.5, 20, (0, 2), 2)
+    assert {type(options.strength), type(options.min_face), type(options.scale)} == {float, int}
+    assert RestoreOptions(select=np.int64(1)).select == (1,)
+    with pytest.raises(InvalidOptionError, match="strength is True"):
+        RestoreOptions(strength=np.bool_(True))

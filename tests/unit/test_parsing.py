@@ -9,7 +9,7 @@ import pytest
 import torch
 from gpen2048.errors import CheckpointError
 from gpen2048.options import RestoreOptions
-from gpen2048.parsing import FaceParser, load_parser, parse
+from gpen2048.parsing import FACE, FaceParser, load_parser, parse, soft_mask
 from torch import Tensor, nn
 
 
@@ -79,3 +79,12 @@ def test_the_feather_is_that_of_the_options(kind: Any) -> None:
         assert parsed is not None
         steps.append(float(parsed.mask[256].diff().abs().max()))
     assert steps[0] > 3 * steps[1]
+
+
+def test_specks_inside_a_face_leave_no_holes() -> None:
+    classes = torch.zeros(1, 512, 512)
+    classes[:, 100:400, 100:400] = 1
+    classes[:, 240:243, 250:253] = 18  # a few pixels that the parser calls cloth
+    classes[:, 200:230, 300:330] = 18  # a finger
+    mask = soft_mask(classes, FACE, inside=True)[0]
+    assert mask[241, 251] == 1 and mask[215, 315] == 0

@@ -65,3 +65,12 @@ def test_a_chain_reaches_as_far_as_asked() -> None:
     frames = _link_all([[FACE]] * 20)
     assert [s.frame for s in frames[10][0].chain(10, 3)] == list(range(7, 14))
     assert [s.frame for s in frames[0][0].chain(2, 4)] == list(range(7))
+
+
+def test_a_link_needs_both_a_shared_place_and_landmarks_that_are_near() -> None:
+    """A hand before the face, or a detector's slip, moves the one without the other."""
+    elsewhere = Face(FACE.box, FACE.landmarks + [60, 0])  # 0.67 face sizes
+    apart = Face(FACE.box + [85, 0, 85, 0], FACE.landmarks)
+    for other in (elsewhere, apart):
+        frames = _link_all([[FACE], [other]])
+        assert frames[0][0].after is None

@@ -162,7 +162,7 @@ def _import_ray() -> Any:
     try:
         return importlib.import_module("ray")
     except ImportError as error:
-        raise GpenError("--engine ray needs Ray; wanted pip install 'gpen2048[ray]'") from error
+        raise GpenError('--engine ray needs Ray, which the extra "ray" brings') from error
 
 
 def _connect(ray: Any, address: str | None) -> bool:

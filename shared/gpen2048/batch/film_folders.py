@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import shutil
 from pathlib import Path
 
 from .manifest import Manifest, Record
+
+LONGEST_NAME = 255  # bytes, on most file systems
 
 log = logging.getLogger(__name__)
 
 
 def pieces_folder(manifest: Manifest, output: str) -> Path:
     target = manifest.target(output)
-    return target.with_name(f".{target.name}.pieces")
+    name = f".{target.name}.pieces"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.pieces"
+    return target.with_name(name)
 
 
 def remove_leftovers(manifest: Manifest) -> None:

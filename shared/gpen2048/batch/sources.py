@@ -31,7 +31,7 @@ def find_items(sources: Sequence[str], destination: Path) -> list[Item]:
     sources in that file, one a line. Outputs keep the path below the folder, below the fixed part of the pattern, or as
     a list has it; a file named by itself keeps its name. Hidden files, linked folders and what lies in `destination`
     are passed over. Raises UnsupportedImageError for a source that is not there or cannot be listed, for two that would
-    become one output, and for an output that would be a source.
+    become one output, and for an output that would be a source or is a folder.
     """
     items: dict[str, Item] = {}
     own = destination.resolve()
@@ -49,6 +49,8 @@ def find_items(sources: Sequence[str], destination: Path) -> list[Item]:
         if replaced is not None:
             what = "itself" if replaced == item.source else f"{replaced}, another source"
             raise UnsupportedImageError(f"{item.source} would be written over {what}; wanted another destination")
+        if (own / item.output).is_dir():
+            raise UnsupportedImageError(f"{destination / item.output} is a folder; wanted another destination")
     return list(items.values())
 
 

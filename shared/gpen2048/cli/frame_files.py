@@ -18,6 +18,7 @@ from ..options import RestoreOptions
 from ..sequence import restore_sequence
 from ..task import Progress
 from .equipment import Equipment
+from .outputs import refuse_loss
 from .reporting import told
 from .sources import Job, identities
 
@@ -67,6 +68,7 @@ def _read(
     for job in jobs:
         try:
             picture = read_image(job.source, device)
+            refuse_loss(job, picture)
         except (UnsupportedImageError, OSError) as error:
             if is_out_of_memory(error):
                 raise

@@ -25,7 +25,15 @@ from ..options import RestoreOptions
 from ..parsing import load_parser
 from ..restorer import FaceRestorer
 from ..weight_files.passthrough import passthrough_state_dict
-from ..weights import DETECTOR_STEMS, NETWORK_STEMS, PARSER_STEMS, default_folder, find_file, require_file
+from ..weights import (
+    DETECTOR_STEMS,
+    NETWORK_STEMS,
+    PARSER_STEMS,
+    SMALLER_NETWORK_STEMS,
+    default_folder,
+    find_file,
+    require_file,
+)
 from .equipment import Equipment
 from .weights_fetching import FETCH, agreed, fetch_entry
 
@@ -87,12 +95,18 @@ def load_equipment(arguments: argparse.Namespace, options: RestoreOptions) -> Eq
 
 
 def read_region(arguments: argparse.Namespace) -> Tensor | None:
-    """The mask (h, w) in [0, 1] of --region: the lightness of that picture."""
-    return luma(read_image(arguments.region).pixels[None])[0, 0] if arguments.region else None
+    """The mask (h, w) in [0, 1] of --region: the lightness of that picture, where it is no less opaque."""
+    if not arguments.region:
+        return None
+    picture = read_image(arguments.region)
+    lightness = luma(picture.pixels[None])[0, 0]
+    return lightness if picture.alpha is None else lightness * picture.alpha
 
 
 def _network_file(arguments: argparse.Namespace, folder: Path) -> Path | None:
     path = arguments.network or find_file(NETWORK_STEMS, folder)
+    if path is None and not agreed(arguments):
+        path = find_file(SMALLER_NETWORK_STEMS, folder)
     if path is None and arguments.demo:
         return None
     return path or _obtain(arguments, NETWORK_STEMS, folder, "GPEN network", "--network FILE")

@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import InvalidOptionError
-from ..images import check_quality, output_format
+from ..batch.sources import identity
+from ..errors import InvalidOptionError, UnsupportedImageError
+from ..images import Picture, check_quality, output_format
 from .sources import Job, refuse_inputs, refuse_twice
 
 OF_ONE_PICTURE = ("compare", "save_mask")  # flags
@@ -36,6 +37,13 @@ def check_outputs(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
         refuse_inputs(targets, named, ", or --overwrite")
     for path in (*targets, *beside):
         path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def refuse_loss(job: Job, picture: Picture) -> None:
+    """Raises UnsupportedImageError where the first of several pages or frames would replace all of them."""
+    if picture.metadata.frames > 1 and identity(job.target) == identity(job.source):
+        lost = f"its {picture.metadata.frames} pages or frames would become one"
+        raise UnsupportedImageError(f"{job.source}: {lost}; wanted another output")
 
 
 def named_inputs(arguments: argparse.Namespace) -> list[Path]:

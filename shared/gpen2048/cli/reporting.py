@@ -32,6 +32,10 @@ def summary_line(report: dict[str, Any]) -> str:
     faces: list[dict[str, Any]] = report["faces"]
     restored = sum(face["restored"] for face in faces)
     reasons = sorted({face["reason"] for face in faces if face["reason"]})
+    chosen: str | tuple[int, ...] = report["options"]["select"]
+    missing = [str(number) for number in chosen if number >= len(faces)] if isinstance(chosen, tuple) else []
+    if missing:
+        reasons.append(f"there is no face {', '.join(missing)}; the first is 0")
     left = f" ({'; '.join(reasons)})" if reasons else ""
     note = f"; {report['note']}" if report["note"] else ""
     return (

@@ -22,7 +22,7 @@ from .equipment import Equipment
 from .flags import add_option_flags, read_option_flags
 from .landmarks import read_landmarks
 from .loading import add_equipment_flags, check_upscaler, load_equipment, read_region
-from .outputs import check_outputs
+from .outputs import check_outputs, refuse_loss
 from .progress import FaceBar
 from .reporting import picture_report, summary_line, told, write_json
 from .sequencing import add_sequence_flags, is_sequence, restore_sequences
@@ -39,7 +39,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--save-mask", type=Path, metavar="FILE.png", help="write where the picture was changed")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what was done to every face")
     parser.add_argument("--compare", type=Path, metavar="FILE.png", help="write a labelled sheet of before and after")
-    parser.add_argument("--quality", type=int, default=QUALITY, metavar="1-100", help="of JPEG and WebP")
+    parser.add_argument("--quality", type=int, default=QUALITY, metavar="1-100", help="of JPEG and WebP (default 95)")
     add_equipment_flags(parser)
     add_option_flags(parser)
     add_sequence_flags(parser)
@@ -86,6 +86,7 @@ def _restore_file(
 ) -> dict[str, Any]:
     started = time.perf_counter()
     picture = read_image(job.source, equipment.device)
+    refuse_loss(job, picture)
     faces = read_landmarks(arguments.landmarks, job.source) if arguments.landmarks else None
     with FaceBar(job.source.name) as bar:
         request = Request(

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval as fused
 
 from ..checkpoint import all_finite, describe_state_dict
-from ..errors import CheckpointError
+from ..errors import CheckpointError, MissingPackageError
 
 # What each kind is called in facexlib, and a key that only its backbone has.
 KINDS = {
@@ -46,9 +46,11 @@ def network_kind(state: Mapping[str, Tensor], path: str | Path) -> str:
 
 
 def build_network(kind: str) -> nn.Module:
-    """facexlib's RetinaFace in evaluation mode on the CPU, with random weights."""
-    from facexlib.detection.retinaface import RetinaFace
-
+    """facexlib's RetinaFace, evaluated on the CPU, with random weights; MissingPackageError without facexlib."""
+    try:
+        from facexlib.detection.retinaface import RetinaFace
+    except ImportError as error:
+        raise MissingPackageError(error) from error
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")  # facexlib says pretrained=False
         network = RetinaFace(network_name=KINDS[kind][0], device="cpu")

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..errors import UnsupportedImageError, is_out_of_memory
 from .grey_profile import to_srgb
 from .metadata import PictureMetadata, profile_space, read_metadata, read_orientation
+from .png_chunks import kept_chunks
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,8 +58,10 @@ def decode(data: bytes, name: str = "a picture") -> tuple[Samples, PictureMetada
     image = _open(data)
     try:
         image.load()  # a PNG may bring its EXIF after the pixels
-        _warn_of_frames(image, name)
-        return _decode(data, image)
+        samples, metadata = _decode(data, image)
+        if metadata.frames > 1:
+            log.warning("%s: only the first of %d frames or pages is used", name, metadata.frames)
+        return samples, metadata
     except UnsupportedImageError:
         raise
     except Exception as error:  # a broken file makes decoders raise nearly anything
@@ -83,14 +86,13 @@ def _open(data: bytes) -> Image.Image:
     return image
 
 
-def _warn_of_frames(image: Image.Image, name: str) -> None:
-    if image.format != "MPO" and getattr(image, "is_animated", False):  # a phone's MPO is one photo and its by-products
-        log.warning("%s: only the first of %d frames or pages is used", name, getattr(image, "n_frames", 0))
-
-
 def _decode(data: bytes, image: Image.Image) -> tuple[Samples, PictureMetadata]:
     bit_depth = _bit_depth(data, image)
     metadata = read_metadata(image, bit_depth=bit_depth, grey=_is_grey(data, image))
+    if image.format == "PNG":
+        metadata = replace(metadata, chunks=kept_chunks(data))
+    if image.format != "MPO":  # a phone's is one photo and its by-products
+        metadata = replace(metadata, frames=int(getattr(image, "n_frames", 1)))
     samples = _decode_8_bit(image) if bit_depth == 8 else _decode_16_bit(data, image, metadata.grey)
     if not metadata.grey and _is_colourless(samples):
         metadata = replace(metadata, grey=True)

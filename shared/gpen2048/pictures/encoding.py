@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidOptionError, UnsupportedImageError
 from .metadata import EXIF_HEADER, PictureMetadata, descriptive_tags, parse_exif
+from .png_chunks import chunk
 
 Array = npt.NDArray[Any]
 
@@ -53,19 +54,15 @@ def encode_png(samples: Array, metadata: PictureMetadata, quality: int) -> bytes
 
 
 def _png_chunks(metadata: PictureMetadata) -> bytes:
-    chunks = b""
+    chunks = metadata.chunks
     if metadata.icc:
-        chunks += _png_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc))
+        chunks += chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc))
     if metadata.dpi:
         x, y = (round(dpi / METRES_PER_INCH) for dpi in metadata.dpi)
-        chunks += _png_chunk(b"pHYs", struct.pack(">IIB", x, y, 1))  # 1: per metre
+        chunks += chunk(b"pHYs", struct.pack(">IIB", x, y, 1))  # 1: per metre
     if metadata.exif:
-        chunks += _png_chunk(b"eXIf", metadata.exif.removeprefix(EXIF_HEADER))
+        chunks += chunk(b"eXIf", metadata.exif.removeprefix(EXIF_HEADER))
     return chunks
-
-
-def _png_chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def encode_tiff(samples: Array, metadata: PictureMetadata, quality: int) -> bytes:

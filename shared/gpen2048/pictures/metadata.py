@@ -26,7 +26,8 @@ class PictureMetadata:
 
     `bit_depth` is 8 or 16 per sample, `grey` tells that the file had no colour, so that none is written either, `icc`
     is a profile for RGB samples, `exif` begins with "Exif" and two zeros and says that the picture is upright, without
-    a thumbnail, `dpi` is (x, y), `format` is Pillow's name of the file format.
+    a thumbnail, `dpi` is (x, y), `format` is Pillow's name of the file format, `chunks` are those of a PNG for another
+    one, `frames` says how many pictures the file holds, of which this is the first.
     """
 
     bit_depth: int = 8
@@ -35,6 +36,8 @@ class PictureMetadata:
     exif: bytes | None = field(default=None, repr=False)
     dpi: tuple[float, float] | None = None
     format: str | None = None
+    chunks: bytes = field(default=b"", repr=False)
+    frames: int = 1
 
 
 def profile_space(image: Image.Image) -> bytes | None:

@@ -135,10 +135,15 @@ class Tracker:
     def _steadied(self, sighting: Sighting, number: int) -> tuple[Face, Choice]:
         chain = sighting.chain(number, smoothing.REACH)
         votes = self._votes(chain, number)
-        share = _wanted(votes, number) * _sure(chain, number) * self._faded(chain, number)
+        sure, faded = _sure(chain, number), self._faded(chain, number)
+        share = _wanted(votes, number) * sure * faded
         nearest = [s.choice for s in sorted(votes, key=lambda s: abs(s.frame - number)) if s.choice] or [Choice()]
         if share >= LEAST_SHARE:
-            return _smoothed(chain, number), replace(nearest[0], share=share, reason="", track=sighting.track)
+            factors = {"seen for a moment": sure, "comes or goes": faded}
+            told = [f"{what}: strength x {factor:.2f}" for what, factor in factors.items() if factor < 1]
+            note = "; ".join(filter(None, (nearest[0].note, *told)))
+            choice = replace(nearest[0], share=share, reason="", note=note, track=sighting.track)
+            return _smoothed(chain, number), choice
         reason = next((choice.reason for choice in nearest if choice.reason), "seen too briefly")
         return _smoothed(chain, number), replace(nearest[0], share=0.0, reason=reason)
 

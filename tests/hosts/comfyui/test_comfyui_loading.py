@@ -69,6 +69,10 @@ def test_what_is_missing_is_named_with_source_and_folder(host: Any, nodes: dict[
     assert "detection_Resnet50_Final.pth" in told
     assert "GPEN-BFR-512.pth from https://" in loader.validate_inputs("GPEN-BFR-512.pth", "none")
     assert loader.validate_inputs(network_file.name, "none") is True
+    assert loader.validate_inputs("no.pth", "none").startswith("model_name: There is no GPEN network 'no.pth'")
+    assert loader.validate_inputs(network_file.name, "no.pth").startswith("detector: There is no face detector")
+    other = loader.validate_inputs("detection_Resnet50_Final.pth", "none")
+    assert "Fetch GPEN-BFR-2048.pth" in other  # no detector goes into the networks' folder
     with pytest.raises(Exception, match="modelscope"):
         loader.execute("GPEN-BFR-2048.pth", "none")
 

@@ -260,3 +260,22 @@ def test_weights_left_behind_are_fetched_and_returned(
 def test_boxes_of_a_detector_that_found_nothing(nodes: dict[str, Any], photos: Tensor, model: Any, none: Any) -> None:
     image, mask, *_ = run(nodes, photos, model, none)
     assert torch.equal(image, photos) and not mask.any()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [(38, 69, 40, 50)],
+        [None],
+        [{"x": 1.0, "y": 2.0, "width": float("nan"), "height": 3.0, "landmarks": [[0, 0]] * 5}],
+        [[7], [], []],
+    ],
+)
+def test_boxes_that_are_none_are_named(nodes: dict[str, Any], photos: Tensor, model: Any, wrong: Any) -> None:
+    with pytest.raises(Exception, match=r"box.*wanted (boxes|numbers)"):
+        run(nodes, photos, model, wrong)
+
+
+def test_a_mask_of_nothing_is_named(nodes: dict[str, Any], photos: Tensor, model: Any, bboxes: Any) -> None:
+    with pytest.raises(Exception, match=r"mask is of shape \(1, 0, 64\)"):
+        run(nodes, photos, model, bboxes, mask=torch.zeros(1, 0, 64))
