@@ -110,6 +110,17 @@ def test_a_jump_is_not_smoothed_over(by: float) -> None:
     assert _off(_smoothed(_shaken(truth, 0.3)), truth).max() < 0.5
 
 
+@pytest.mark.parametrize("held", [2, 3])
+def test_pictures_shown_several_times_are_smoothed_as_others(held: int) -> None:
+    """Each step is then many times the usual one, which is none, and no jump."""
+    steps = np.arange(FRAMES) // held
+    truth = np.array([LANDMARKS + [20.0 * step, 0] for step in steps])
+    seen = truth + np.random.default_rng(1).normal(0, 1.5, truth.shape)[steps]
+    path = _smoothed(seen)
+    first = np.arange(0, FRAMES, held)[3:-3]
+    assert _jitter(path[first], truth[first]) < _jitter(seen[first], truth[first]) / 5
+
+
 def test_one_and_two_frames_are_returned_as_they_are() -> None:
     values = LANDMARKS.reshape(1, -1)
     assert np.allclose(smooth([0], values, 10, SIZE), values[0])

@@ -21,6 +21,8 @@ REACH = LEVELS[-1][0]  # frames on either side that a smoothed value depends on
 BELIEVED, REFUSED = 2.0, 4.0  # a wider fit's difference in standard deviations: below all of it is taken, above none
 LEAST_NOISE = 0.004  # of the face's size: what no detector falls below
 OUTLIER = 6.0  # standard deviations by which one frame stands out against those around it
+HELD = 0.05  # of the longest step: where pictures are shown several times, most are shorter …
+FEWEST_MOVES = 4  # … and so many are not, else it is a face that jumps
 JUMP, JUMP_RATIO = 0.12, 5.0  # of the face's size, and of the steps around: a cut within a scene
 
 
@@ -130,7 +132,8 @@ def _without_jumps(times: Array, points: Array, size: float) -> tuple[int, int]:
     middles = points.reshape(len(points), -1, 2).mean(axis=1)
     steps = np.diff(middles, axis=0) / np.diff(times)[:, None]
     lengths = np.linalg.norm(steps, axis=1)
-    usual = float(np.median(lengths))
+    moved = lengths[lengths > HELD * lengths.max()]
+    usual = float(np.median(moved if len(moved) >= FEWEST_MOVES else lengths))
     jumps = np.flatnonzero((lengths > JUMP * size) & (lengths > JUMP_RATIO * usual) & ~_comes_back(steps))
     first = max([int(n) + 1 for n in jumps if times[n + 1] <= 0], default=0)
     last = min([int(n) + 1 for n in jumps if times[n + 1] > 0], default=len(times))
