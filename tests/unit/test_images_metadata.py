@@ -11,10 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gpen2048.images import Picture, PictureMetadata, picture_from_array, picture_to_array, read_image, write_image
+from gpen2048.images import (
+    Picture,
+    PictureMetadata,
+    decode_image,
+    picture_from_array,
+    picture_to_array,
+    read_image,
+    write_image,
+)
 from gpen2048.pictures.grey_profile import srgb_table
 from gpen2048.pictures.metadata import upright_exif
-from gpen2048.pictures.png_chunks import kept_chunks
+from gpen2048.pictures.png_chunks import SIGNATURE, chunk, kept_chunks
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
@@ -420,3 +428,20 @@ def test_gamma_beside_a_profile_and_damaged_texts_are_left_out(tmp_path: Path) -
     data = (tmp_path / "a.png").read_bytes()
     assert kept_chunks(data).count(b"whole") == 1
     assert kept_chunks(data.replace(b"whole", b"whale")) == kept_chunks(data[:40]) == b""
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_the_grey_that_is_transparent_is_so_at_every_depth(bits: int) -> None:
+    """Written here, bit by bit, since Pillow writes no grey of 2 or 4 bits."""
+    row = np.arange(8) % 2**bits
+    packed = np.packbits((row[:, None] >> np.arange(bits)[::-1]) & 1).tobytes()
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", 8, 1, bits, 0, 0, 0, 0)),
+        (b"tRNS", struct.pack(">H", 1)),
+        (b"IDAT", zlib.compress(b"\0" + packed)),
+        (b"IEND", b""),
+    ]
+    picture = decode_image(SIGNATURE + b"".join(chunk(kind, content) for kind, content in parts))
+    assert picture.alpha is not None
+    assert torch.equal(picture.alpha[0], torch.from_numpy(row != 1).float())
+    assert torch.allclose(picture.pixels[0, 0], torch.from_numpy(row / (2**bits - 1)).float(), atol=1e-6)

@@ -91,6 +91,7 @@ def _decode(data: bytes, image: Image.Image) -> tuple[Samples, PictureMetadata]:
     metadata = read_metadata(image, bit_depth=bit_depth, grey=_is_grey(data, image))
     if image.format == "PNG":
         metadata = replace(metadata, chunks=kept_chunks(data))
+        _spread_transparency(image, data[PNG_BIT_DEPTH])
     if image.format != "MPO":  # a phone's is one photo and its by-products
         metadata = replace(metadata, frames=int(getattr(image, "n_frames", 1)))
     samples = _decode_8_bit(image) if bit_depth == 8 else _decode_16_bit(data, image, metadata.grey)
@@ -125,6 +126,13 @@ def _is_colourless(samples: Samples) -> bool:
 
 def _has_alpha(image: Image.Image) -> bool:
     return image.mode in ALPHA_MODES or "transparency" in image.info
+
+
+def _spread_transparency(image: Image.Image, bits: int) -> None:
+    """The grey that is transparent, in the 8 bits to which Pillow brings those of 2 and 4 bits without it."""
+    transparent = image.info.get("transparency")
+    if image.mode == "L" and bits in (2, 4) and isinstance(transparent, int):
+        image.info["transparency"] = transparent * 255 // (2**bits - 1)
 
 
 def _decode_8_bit(image: Image.Image) -> npt.NDArray[np.uint8]:
