@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -10,6 +11,7 @@ from .oklab import from_oklab, to_oklab
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 COLOURLESS = 2.5 / 255  # between the channels: chroma that is off by 1 in 255, in BT.709
 COARSE = 16  # px from one look at an image to the next
+STRIP = 2**16  # pixels
 CELLS = 32  # along a side of the crop; colours are compared cell by cell, coarser than what a network moves
 SAMPLES = 256  # along a side, of which the cells are the averages: more would only cost time
 CHROMA = slice(1, 3)  # of Oklab
@@ -22,11 +24,21 @@ def luma(image: Tensor) -> Tensor:
 
 
 def is_colourless(image: Tensor) -> bool:
-    """Whether `image` (3, H, W) in [0, 1] is black and white, but for what a film's codec makes of it."""
-    return all(
-        float((part.amax(dim=0) - part.amin(dim=0)).amax()) <= COLOURLESS
-        for part in (image[:, ::COARSE, ::COARSE], image)  # most photos show at the first look that they are not
-    )
+    """Whether `image` (3, H, W) in [0, 1] is black and white, but for what a film's codec makes of it.
+
+    Most photos show at the first look that they are not. On the CPU the whole is seen in strips that fit its cache.
+    """
+    rows = max(1, STRIP // image.shape[2]) if image.device.type == "cpu" else image.shape[1]
+    starts = range(0, image.shape[1], rows)
+    parts = (image[:, ::COARSE, ::COARSE], *(image[:, start : start + rows] for start in starts))
+    return all(_spread(part) <= COLOURLESS for part in parts)
+
+
+def _spread(image: Tensor) -> float:
+    """The largest difference between the channels of a pixel."""
+    red, green, blue = image
+    spread = torch.maximum(torch.maximum(red, green), blue)
+    return float(spread.sub_(torch.minimum(torch.minimum(red, green), blue)).amax())
 
 
 def original_chroma(before: Tensor, after: Tensor) -> Tensor:
