@@ -26,12 +26,14 @@ class GpenError(Exception):
     """Base of every error this package raises on purpose."""
 
 
-class MissingPackageError(GpenError, ImportError):
-    """A package that requirements.txt names is not installed where this runs."""
+class MissingPackageError(GpenError):
+    """A package that requirements.txt names is not installed where this runs, or cannot be loaded."""
 
-    def __init__(self, error: ImportError):
-        wanted = "wanted what requirements.txt lists, installed for the Python that runs this"
-        super().__init__(f"the package {error.name or error} is missing; {wanted}")
+    @classmethod
+    def after(cls, error: ImportError) -> MissingPackageError:
+        missing = isinstance(error, ModuleNotFoundError)
+        what = f"the package {error.name} is missing" if missing else f"a package cannot be loaded ({error})"
+        return cls(f"{what}; wanted what requirements.txt lists, installed for the Python that runs this")
 
 
 class CheckpointError(GpenError):

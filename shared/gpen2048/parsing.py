@@ -119,7 +119,7 @@ def load_parser(path: str | Path, *, device: torch.device | str = "cpu") -> Face
     try:
         from facexlib.parsing.parsenet import ParseNet
     except ImportError as error:
-        raise MissingPackageError(error) from error
+        raise MissingPackageError.after(error) from error
     state = read_state_dict(path)
     network: nn.Module = ParseNet(in_size=PARSE_SIZE, out_size=PARSE_SIZE, parsing_ch=19).float()
     try:

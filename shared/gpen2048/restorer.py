@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from .alignment import Matrix, crop_face, crop_transform, density, enlarged
-from .appearance.colour import is_colourless
-from .appearance.likeness import likeness, without_colour
+from .appearance.colour import is_colourless, lose_colour
+from .appearance.likeness import likeness
 from .compiled import leftovers
 from .compiled.pages import uninitialised
 from .compositing import Canvas, box_mask, parsed_mask
@@ -117,10 +117,10 @@ class FaceRestorer:
         request.tell(0, 0, "preparing the picture")
         reports = judge(request, faces)
         scale = self._scale(reports, options) if request.scale is None else request.scale
-        grey = is_colourless(image)
+        grey = is_colourless(image) if request.grey is None else request.grey
         background = enlarge(image, scale, request.background)
         if grey and request.background is not None and background is not image:
-            background = without_colour(background)  # of what an upscaler has added
+            background = lose_colour(background.clone())  # of what an upscaler has added
         named = [(report, track) for report, track in zip(reports, tracks(request, faces)) if report.restored]
         size = (background.shape[1], background.shape[2])
         places = [self._place(n, report, track, size, scale, options) for n, (report, track) in enumerate(named)]

@@ -71,7 +71,7 @@ def restore_sequence(
     results = restorer.each(
         Request(
             plan.image, options, plan.faces, plan.scale, background, clock.at(number), plan.choices,
-            steadied=partial(masks.steadied, number),
+            steadied=partial(masks.steadied, number), grey=plan.grey,
         )
         for number, plan in enumerate(_planned(found, tracker, restorer, options, scale, after))
         if number >= before - lead
@@ -105,6 +105,7 @@ class _Plan:
     faces: list[Face]
     choices: list[Choice]
     scale: float
+    grey: bool
 
 
 def _found(
@@ -154,9 +155,9 @@ def _planned(
                 for image, faces in waiting
             )
         image, _ = waiting.popleft()
-        steady = tracker.faces(done)
+        steady, grey = tracker.faces(done), tracker.is_grey(done)
         done += 1
-        return _Plan(_unpacked(image), [face for face, _ in steady], [choice for _, choice in steady], scale)
+        return _Plan(_unpacked(image), [face for face, _ in steady], [choice for _, choice in steady], scale, grey)
 
     for image, faces in found:
         tracker.take(image, faces)

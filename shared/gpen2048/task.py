@@ -38,6 +38,7 @@ class Request:
     choices: Sequence[Choice] | None = None  # one for each of `faces`, made by whoever knows more than one picture
     region: Tensor | None = None
     steadied: Steadied | None = None  # of a film: what to make of the masks of a face, by its track
+    grey: bool | None = None  # whether the picture has no colours, and is to have none, if that is known
     in_place: bool = False  # `image` is the caller's no more: where it keeps its size, it becomes the result
 
     def __post_init__(self) -> None:

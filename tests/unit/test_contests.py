@@ -68,3 +68,20 @@ def test_a_face_missed_in_between_stays_the_largest() -> None:
     for number in (30, 31):
         frames[number] = frames[number][1:]
     assert {share for faces in _followed(frames, select="largest") for share, _ in faces} == {0, 1}
+
+
+def test_faces_chosen_by_number_are_those_numbers() -> None:
+    """Whatever `max_faces` and the smallest size leave of the others."""
+    frames = [[_face(60, 200, 40), _face(200, 200, 90), _face(420, 200, 100)]] * FRAMES
+    found = _followed(frames, select=(1,), max_faces=2, min_face=64, order="left-right")
+    assert {tuple(share for share, _ in faces) for faces in found} == {(0, 1, 0)}
+
+
+def test_a_face_that_is_lost_fades_in_a_contest_too() -> None:
+    """Where the detector is unsure of it, it still is the largest, by less and less."""
+    sure = _face(200, 200, 100)
+    unsure = Face(sure.box, sure.landmarks, 0.6)
+    frames = [[sure if number < 20 else unsure] for number in range(FRAMES)]
+    shares = [faces[0][0] if faces else 0.0 for faces in _followed(frames, select="largest")]
+    wanted = [faces[0][0] if faces else 0.0 for faces in _followed(frames)]
+    assert np.abs(np.diff(shares)).max() < 0.35 and shares == pytest.approx(wanted)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 import traceback
 import weakref
 
 import pytest
 import torch
-from gpen2048.errors import forget_variables
+from gpen2048.errors import MissingPackageError, forget_variables
 
 
 def _fail(held: list[weakref.ref[torch.Tensor]]) -> None:
@@ -34,3 +35,11 @@ def test_an_error_and_its_causes_hold_no_tensors_afterwards() -> None:
     assert [tensor() for tensor in held] == [None, None]
     told = "".join(traceback.format_exception(RuntimeError, caught.value, caught.tb))
     assert "_fail(held)" in told and "within" in told and "without" in told
+
+
+def test_what_is_missing_and_what_cannot_be_loaded() -> None:
+    missing = MissingPackageError.after(ModuleNotFoundError("No module named 'cv2'", name="cv2"))
+    broken = MissingPackageError.after(ImportError("libGL.so.1: cannot open shared object file", name="cv2"))
+    assert str(missing).startswith("the package cv2 is missing; wanted what requirements.txt lists")
+    assert "libGL.so.1: cannot open" in str(broken) and "missing" not in str(broken)
+    assert str(pickle.loads(pickle.dumps(missing))) == str(missing)

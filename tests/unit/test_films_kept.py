@@ -129,6 +129,34 @@ def sound_tracks(path: Path) -> list[tuple[str, int]]:
         ]
 
 
+def test_the_pictures_keep_their_title_and_language(tmp_path: Path) -> None:
+    def name(container: Any) -> list[Any]:
+        container.streams.video[0].metadata.update({"title": "Director's cut", "language": "fra"})
+        return []
+
+    with av.open(str(copy(write(tmp_path / "in.mkv", name), tmp_path / "out.mkv"))) as film:
+        told = film.streams.video[0].metadata
+        assert told["title"] == "Director's cut" and told["language"] in ("fra", "fre")
+
+
+def test_chapters_in_other_letters_do_not_stop_a_film(tmp_path: Path) -> None:
+    if not hasattr(av.container.OutputContainer, "set_chapters"):
+        pytest.skip("this PyAV knows no chapters")
+
+    def chapter(container: Any) -> list[Any]:
+        whole = {"id": 1, "start": 0, "end": 1000, "time_base": Fraction(1, 1000), "metadata": {"title": "Uno"}}
+        container.set_chapters([whole])
+        return []
+
+    source = write(tmp_path / "in.mkv", chapter)
+    source.write_bytes(source.read_bytes().replace(b"Uno", b"U\xf1o"))
+    with open_film(source) as film, FilmWriter(tmp_path / "out.mkv", film) as writer:
+        for frame in film.frames():
+            writer.write(frame.pixels, frame.pts, frame.duration)
+        assert film.problems == ["chapters whose titles are not UTF-8 were left out"]
+    assert len(planes_of(tmp_path / "out.mkv")) == 3
+
+
 def test_sound_lies_beside_its_pictures(tmp_path: Path) -> None:
     """So that a player need not look for it at the file's end."""
     source = write(tmp_path / "in.mkv", lambda c: [c.add_stream("aac", rate=44100, layout="mono")])

@@ -355,3 +355,25 @@ def test_the_scale_is_that_of_the_first_frames_together(portrait: Tensor, portra
     wanted = restorer.output_scale(portrait, [tiny], options)
     assert 1 <= restorer.output_scale(portrait, [small], options) < wanted
     assert next(restore_sequence([portrait] * 2, restorer, options, faces=[[small], [tiny]])).scale == wanted
+
+
+def test_a_film_in_black_and_white_does_not_flicker_into_colour(
+    network_that: Any, portrait: Tensor, portrait_face: Face
+) -> None:
+    """Some frames have noise in their chroma that others lack; a scene in colours stays in colours."""
+    tint = torch.tensor([0.1, 0, -0.1])[:, None, None]
+    restorer = FaceRestorer(network_that(lambda crops: crops + tint))
+    grey = (portrait * 0.6 + 0.2).mean(dim=0).expand(3, -1, -1)
+    noise = torch.tensor([3, 0, -3])[:, None, None] / 255
+    coloured = (1 - portrait).flip(2) * torch.tensor([1, 0.6, 0.3])[:, None, None]
+    clean, noisy, scene = [grey] * 24, [grey + noise * (n % 3 == 0) for n in range(24)], [coloured] * 10
+
+    def reds(frames: list[Tensor]) -> list[float]:
+        faces = [[portrait_face]] * len(frames)
+        results = restore_sequence(frames, restorer, FULL, faces=faces)
+        return [float((r.image[0] - r.image[2])[r.mask == 1].mean()) for r in results]
+
+    shown = reds([*clean, *scene])
+    assert max(shown[:24]) < 1e-4 and min(shown[24:]) > 0.1
+    shown = reds(noisy)
+    assert np.ptp(shown) < 0.06 and min(shown) > 0.1  # coloured throughout: of the noise alone comes 0.024

@@ -15,6 +15,7 @@ from gpen2048 import network as published
 from gpen2048.checkpoint import load_network
 from gpen2048.errors import CheckpointError
 from gpen2048.network import FullGenerator, NetworkConfig, fir_kernel
+from gpen2048.weight_files.onnx_graph import Graph, Node
 from gpen2048.weight_files.state_dicts import read_state_dict
 from torch import Tensor
 
@@ -179,3 +180,31 @@ def test_without_the_package_it_is_told_how_to_get_it(by_tracing: Path, monkeypa
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(CheckpointError, match="install onnx with pip"):
         read_state_dict(by_tracing)
+
+
+def _computed(nodes: list[Any], name: str) -> Any:
+    """Constant `name` of a graph of `nodes` on a stored one called a."""
+    stored = onnx.numpy_helper.from_array(np.arange(1, 7, dtype=np.float32).reshape(2, 3), "a")
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [], [stored]))
+    return Graph(model).constant(name)
+
+
+def test_constants_that_share_inputs_are_computed() -> None:
+    make = onnx.helper.make_node
+    nodes = [make("Mul", ["a", "a"], ["squares"]), make("Sqrt", ["squares"], ["roots"])]
+    nodes += [make("Add", ["a", "roots"], ["sum"]), make("Div", ["sum", "a"], ["twos"])]
+    nodes.append(make("Add", ["twos", "sum"], ["b"]))
+    assert np.allclose(_computed(nodes, "b"), 2 + 2 * np.arange(1, 7).reshape(2, 3))
+    chain = [make("Identity", ["a" if n == 0 else f"c{n - 1}"], [f"c{n}"]) for n in range(300)]
+    assert _computed(chain, "c299").shape == (2, 3)
+
+
+def test_constants_in_a_circle_are_refused() -> None:
+    graph = Graph(onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [])))
+    graph._makers = {
+        "x": Node("Add", ("y", "a"), ("x",), None),
+        "y": Node("Neg", ("x",), ("y",), None),
+        "a": Node("Neg", ("x",), ("a",), None),
+    }
+    with pytest.raises(CheckpointError, match="depends on itself"):
+        graph.constant("x")

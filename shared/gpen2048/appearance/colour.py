@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from .oklab import from_oklab, to_oklab
 
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
-COLOURLESS = 2.5 / 255  # between the channels: chroma that is off by 1 in 255, in BT.709
+COLOURLESS = 4.5 / 255  # between the channels: chroma that is off by 1 in 255
 COARSE = 16  # px from one look at an image to the next
 STRIP = 2**16  # pixels
 CELLS = 32  # along a side of the crop; colours are compared cell by cell, coarser than what a network moves
@@ -28,10 +30,21 @@ def is_colourless(image: Tensor) -> bool:
 
     Most photos show at the first look that they are not. On the CPU the whole is seen in strips that fit its cache.
     """
+    return _spread(image[:, ::COARSE, ::COARSE]) <= COLOURLESS and all(
+        _spread(strip) <= COLOURLESS for strip in _strips(image)
+    )
+
+
+def lose_colour(image: Tensor) -> Tensor:
+    """`image` (3, H, W), in place, as the grey picture in as many channels."""
+    for strip in _strips(image):
+        strip.copy_(luma(strip[None])[0])
+    return image
+
+
+def _strips(image: Tensor) -> Iterator[Tensor]:
     rows = max(1, STRIP // image.shape[2]) if image.device.type == "cpu" else image.shape[1]
-    starts = range(0, image.shape[1], rows)
-    parts = (image[:, ::COARSE, ::COARSE], *(image[:, start : start + rows] for start in starts))
-    return all(_spread(part) <= COLOURLESS for part in parts)
+    return (image[:, start : start + rows] for start in range(0, image.shape[1], rows))
 
 
 def _spread(image: Tensor) -> float:

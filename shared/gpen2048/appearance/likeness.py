@@ -10,7 +10,7 @@ from ..compositing import box_mask
 from ..geometry.regions import Region
 from ..options import RestoreOptions
 from ..parsing import Parsed
-from .colour import luma, matched, original_chroma
+from .colour import lose_colour, matched, original_chroma
 from .texture import skin_oval, with_texture
 
 AS_IT_IS = np.eye(2, 3)  # from the crop to itself
@@ -21,10 +21,10 @@ def likeness(
 ) -> Tensor:
     """`after` (3, S, S) with what the options want kept of `before`; both RGB in [0, 1].
 
-    `pixel` is the size of the photo's pixels in the crop; `grey` tells of a photo without colours.
+    `pixel` is the size of the photo's pixels in the crop; `grey` tells of a photo without colours, and changes `after`.
     """
     if grey:
-        after = without_colour(after)
+        after = lose_colour(after)
     elif options.colour == "original-chroma":
         after = original_chroma(before[None], after[None])[0]
     elif options.colour == "match":
@@ -34,11 +34,6 @@ def likeness(
         skin = skin_oval(size, options.template, after.device) if parsed is None else _resized(parsed.skin, size)
         after = with_texture(before, after, skin, pixel, options.texture)
     return after
-
-
-def without_colour(image: Tensor) -> Tensor:
-    """The grey picture of RGB (3, H, W), in as many channels."""
-    return luma(image[None])[0].expand(3, -1, -1).contiguous()
 
 
 def _shown(crop: Tensor, parsed: Parsed | None, options: RestoreOptions) -> Tensor:

@@ -30,9 +30,9 @@ def announce() -> None:
     folder = Path(compiled(_nothing).stats.cache_path or "")
     if not any(folder.glob(f"*_{_mark()}-*.nbi")):
         logger.warning("GPEN compiles its loops for this processor; once, for about half a minute")
-        _forget_earlier_versions(folder)
 
 
+@cache
 def _forget_earlier_versions(folder: Path) -> None:
     """Deletes what this package, by this name, has compiled from other sources than today's: several MB a version."""
     for path in folder.glob(f"*_{_owner()}{'[0-9a-f]' * MARK}-*.nb[ci]"):
@@ -78,6 +78,7 @@ class MendingCache(FunctionCache):
 
     def save_overload(self, sig, data):
         note(sig)
+        _forget_earlier_versions(Path(self.cache_path))
         try:
             super().save_overload(sig, data)
         except Exception as error:

@@ -50,7 +50,7 @@ def build_network(kind: str) -> nn.Module:
     try:
         from facexlib.detection.retinaface import RetinaFace
     except ImportError as error:
-        raise MissingPackageError(error) from error
+        raise MissingPackageError.after(error) from error
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")  # facexlib says pretrained=False
         network = RetinaFace(network_name=KINDS[kind][0], device="cpu")

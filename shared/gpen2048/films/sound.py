@@ -95,10 +95,13 @@ class Clock:
         return self.before
 
 
+def named(stream: Any) -> dict[str, str]:
+    """The title and the language of a stream, as far as its file tells them."""
+    return {kept: stream.metadata[name] for name, kept in NAMES.items() if stream.metadata.get(name)}
+
+
 def _add_like(container: Any, stream: Any) -> Any:
     added = container.add_stream_from_template(stream)
-    for name, kept in NAMES.items():
-        if stream.metadata.get(name):
-            added.metadata[kept] = stream.metadata[name]
+    added.metadata.update(named(stream))
     added.disposition = int(getattr(stream.disposition, "value", stream.disposition))  # which is heard, which comments
     return added

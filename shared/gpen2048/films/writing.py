@@ -15,7 +15,7 @@ from ..errors import InvalidOptionError, UnsupportedFilmError
 from .coding import colour_tags, is_odd, is_subsampled, storable
 from .frames import encoded, location, pyav
 from .reading import Film
-from .sound import Sound
+from .sound import Sound, named
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 CODECS = {"h264": "libx264", "h265": "libx265", "ffv1": "ffv1"}  # ffv1 has no loss, and needs .mkv
@@ -83,10 +83,13 @@ class FilmWriter:
         self._begin_sound()
 
     def _copy_chapters(self) -> None:
-        """Those of the film, whose time begins at 0 here; older PyAV knows none."""
-        if not hasattr(self._container, "set_chapters"):
+        """Those of the film, whose time begins at 0 here; older PyAV knows none, and none of it reads all titles."""
+        try:
+            chapters: list[Any] = self.film.container.chapters()
+        except (AttributeError, UnicodeDecodeError) as error:
+            if isinstance(error, UnicodeDecodeError):
+                self.film.problems.append("chapters whose titles are not UTF-8 were left out")
             return
-        chapters = self.film.container.chapters()
         for chapter in chapters:
             begin = round(self.film.begin / chapter["time_base"])
             chapter["start"], chapter["end"] = (max(0, chapter[edge] - begin) for edge in ("start", "end"))
@@ -103,6 +106,7 @@ class FilmWriter:
             options[f"{CODECS[self.codec].removeprefix('lib')}-params"] = ":".join(told)
         self._video = self._container.add_stream(CODECS[self.codec], rate=self.film.rate, options=options)
         self._video.width, self._video.height, self._video.pix_fmt = width, height, self._coding.pixel_format
+        self._video.metadata.update(named(self.film.stream))
         context = self._video.codec_context
         context.time_base = self.film.time_base
         context.flags |= FRAME_DURATION

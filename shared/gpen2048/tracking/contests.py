@@ -28,15 +28,21 @@ def is_contest(options: RestoreOptions) -> bool:
 
 def without_contest(options: RestoreOptions) -> RestoreOptions:
     """`options` by which each face is judged for itself."""
-    return replace(options, select="all", max_faces=0) if is_contest(options) else options
+    return replace(options, select=_numbers(options) or "all", max_faces=0) if is_contest(options) else options
 
 
 def losers(sightings: Sequence[Sighting], number: int, options: RestoreOptions, size: Size) -> dict[object, str]:
     """Why faces seen around frame `number`, (height, width) in `size`, are not wanted in it, by track."""
     running = [s for s in sightings if s.choice is not None and not s.choice.reason]
-    contest = RestoreOptions(select=options.select, max_faces=options.max_faces, min_face=1)
+    select = "all" if _numbers(options) else options.select
+    contest = RestoreOptions(select=select, max_faces=options.max_faces, min_face=1)
     reasons = refusals([_around(s, number) for s in running], contest, size)
     return {s.track: reason for s, reason in zip(running, reasons) if reason}
+
+
+def _numbers(options: RestoreOptions) -> tuple[int, ...]:
+    """Faces chosen by number, which each frame gives anew."""
+    return options.select if isinstance(options.select, tuple) else ()
 
 
 def _around(sighting: Sighting, number: int) -> Face:

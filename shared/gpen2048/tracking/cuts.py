@@ -2,7 +2,8 @@
 
 As PySceneDetect's AdaptiveDetector has it, a change counts as a cut when it is large and stands out among its
 neighbours, so that a fast pan is none; and it must last, so that a photographer's flash is none either. Drawn films,
-and films of another rate than their file's, show each picture several times: neighbours are the changes between.
+and films of another rate than their file's, show each picture several times, so that any motion stands out: what a
+shift of the picture explains is no cut.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ CUT = 0.5  # of the pictures' own contrast; two scenes differ by about 1, a pan 
 STANDS_OUT = 3.0  # times the neighbouring changes (scenedetect.detectors.AdaptiveDetector, adaptive_threshold)
 FAINTEST = 0.02  # contrast below which a picture counts as flat, so that noise on black is no change
 NEIGHBOURS = 2  # changes looked at on either side (AdaptiveDetector, window_width)
-HELD = 0.05  # of a change: less is the same picture once more, as a codec gives it
-LONGEST_HELD = 6  # frames; 10 pictures a second in a file of 60
-FRAMES_BEFORE = LONGEST_HELD + 1  # that `is_cut` wants to see before the first frame of the new scene,
-FRAMES_AFTER = LONGEST_HELD  # and after it
+SHIFT = 10  # pixels of a thumbnail; two pictures of a pan differ by 0.25 at the best shift, two scenes by 0.87 or more
+FRAMES_BEFORE = NEIGHBOURS + 1  # that `is_cut` wants to see before the first frame of the new scene,
+FRAMES_AFTER = NEIGHBOURS  # and after it
 
 
 def thumbnail(image: Tensor) -> Tensor:
@@ -43,30 +43,31 @@ def is_cut(thumbnails: Sequence[Tensor], index: int) -> bool:
     )
     if change <= CUT:
         return False
-    first, last = max(1, index - LONGEST_HELD), min(len(thumbnails) - 1, index + LONGEST_HELD)
-    before, after = (
-        [difference(thumbnails[n - 1], thumbnails[n]) for n in places]
-        for places in (range(index - 1, first - 1, -1), range(index + 1, last + 1))
-    )
-    if not _stands_out(change, before[:NEIGHBOURS] + after[:NEIGHBOURS]):
+    first, last = max(1, index - NEIGHBOURS), min(len(thumbnails) - 1, index + NEIGHBOURS)
+    others = [difference(thumbnails[n - 1], thumbnails[n]) for n in range(first, last + 1) if n != index]
+    if others and change <= STANDS_OUT * statistics.median(others):
         return False
-    sides: list[list[float]] = []
-    for changes in (before, after):
-        sides.append([other for other in changes if other > HELD * change][:NEIGHBOURS])
-        moves, stands_still = changes[:1] == sides[-1][:1] != [], not sides[-1] and len(changes) == LONGEST_HELD
-        if moves or stands_still:
-            return True  # no picture is shown several times, or no other comes
-    return _stands_out(change, sides[0] + sides[1])
-
-
-def _stands_out(change: float, others: Sequence[float]) -> bool:
-    return not others or change > STANDS_OUT * statistics.median(others)
+    return _beyond_motion(thumbnails[index - 1], thumbnails[index]) > CUT
 
 
 def difference(one: Tensor, other: Tensor) -> float:
     """Mean difference of two thumbnails, in units of their own contrast: 0 the same, about 1 unrelated."""
     contrast = (_contrast(one) + _contrast(other)) / 2
     return float((one - other).abs().mean()) / max(contrast, FAINTEST)
+
+
+def _beyond_motion(one: Tensor, other: Tensor) -> float:
+    """The difference of two thumbnails that no shift takes away."""
+    height, width = one.shape[1:]
+    shifts = range(-SHIFT, SHIFT + 1)
+    return min(
+        difference(
+            one[:, max(0, y) : height + min(0, y), max(0, x) : width + min(0, x)],
+            other[:, max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)],
+        )
+        for y in shifts
+        for x in shifts
+    )
 
 
 def _contrast(picture: Tensor) -> float:

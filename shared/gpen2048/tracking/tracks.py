@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..appearance.colour import is_colourless
 from ..faces import Face
 from ..judging import choose
 from ..options import Order, RestoreOptions
@@ -23,6 +24,7 @@ from .matching import Sighting, link
 FADE = 4  # frames over which a face that comes or goes within a scene is faded in or out
 VOTE_HALF = 3.0  # frames away at which a frame's choice for a face counts a quarter
 SURE_WITHIN = smoothing.REACH // 2  # frames that a face may stay below the threshold between sure sightings
+GREY_AROUND = 6  # frames, lest a film with noise in its chroma flickers between grey and colour
 LEAST_SHARE = 0.01  # of the strength: less is not seen, and would cost a run of the network
 FRAMES_AFTER = smoothing.REACH + cuts.FRAMES_AFTER
 FRAMES_BEFORE = smoothing.REACH + matching.MEMORY + cuts.FRAMES_BEFORE
@@ -34,6 +36,7 @@ class _Frame:
     thumbnail: Tensor
     sightings: list[Sighting]
     size: tuple[int, int]
+    grey: bool
     begins_scene: bool = False
     losers: dict[object, str] | None = None  # once it is known
 
@@ -53,7 +56,8 @@ class Tracker:
     def take(self, image: Tensor, faces: Sequence[Face]) -> None:
         """The next frame (3, H, W) in [0, 1] and the `faces` found in it, unsure ones among them unless `given`."""
         size = (image.shape[1], image.shape[2])
-        self._frames.append(_Frame(self._taken, cuts.thumbnail(image), self._judged(image, faces), size))
+        sightings = self._judged(image, faces)
+        self._frames.append(_Frame(self._taken, cuts.thumbnail(image), sightings, size, is_colourless(image)))
         self._taken += 1
         self._link_until(self._taken - cuts.FRAMES_AFTER)
         self._forget_before(self._taken - 1 - FRAMES_BEFORE - FRAMES_AFTER)
@@ -93,6 +97,17 @@ class Tracker:
         steadied = [self._steadied(sighting, number) for sighting in self._present(number)]
         return sorted(steadied, key=lambda part: _middle(part[0]))
 
+    def is_grey(self, number: int) -> bool:
+        """Whether frame `number` and those around it in its scene have no colours; asked as `faces` is."""
+        oldest = self._frames[0].number
+        first = last = number - oldest
+        while first > max(0, number - oldest - GREY_AROUND) and not self._frames[first].begins_scene:
+            first -= 1
+        end = min(len(self._frames) - 1, number - oldest + GREY_AROUND)
+        while last < end and not self._frames[last + 1].begins_scene:
+            last += 1
+        return all(self._frames[n].grey for n in range(first, last + 1))
+
     def _present(self, number: int) -> list[Sighting]:
         """The faces of frame `number`; of those missed in it, where they were before."""
         oldest = self._frames[0].number
@@ -101,13 +116,20 @@ class Tracker:
         return [*self._frames[number - oldest].sightings, *missed]
 
     def _votes(self, chain: Sequence[Sighting], number: int) -> list[Sighting]:
-        """What is said of a face where the detector was sure of it, with what it gets beside the others there."""
+        """What is said of a face where the detector was sure of it, with what it gets beside the others there.
+
+        Others are told of nearby frames only; where the detector is not sure, it gets what it had when it last was.
+        """
         sure = [s for s in chain if s.choice is not None]
-        if not contests.is_contest(self.options):
+        if not sure or not contests.is_contest(self.options):
             return sure
-        near = [s for s in sure if abs(s.frame - number) <= smoothing.REACH - contests.REACH]
-        reasons = [self._losers(s.frame).get(s.track) for s in near]
-        return [s if reason is None else replace(s, choice=Choice(0.0, reason)) for s, reason in zip(near, reasons)]
+        votes: list[Sighting] = []
+        for s in chain:
+            if abs(s.frame - number) <= smoothing.REACH - contests.REACH:
+                reason = self._losers(s.frame).get(s.track)
+                nearest = min(sure, key=lambda other: abs(other.frame - s.frame))
+                votes.append(replace(s, choice=nearest.choice if reason is None else Choice(0.0, reason)))
+        return votes
 
     def _losers(self, number: int) -> dict[object, str]:
         frame = self._frames[number - self._frames[0].number]

@@ -72,7 +72,7 @@ class Graph:
     def constant(self, name: str) -> Array:
         """The value of a constant; CheckpointError where it has no size that can be told, or one beyond all use."""
         known: dict[str, Array] = {}
-        left = [name]
+        left, begun = [name], set[str]()
         while left:
             top = left[-1]
             if top in known:
@@ -80,12 +80,14 @@ class Graph:
             elif top in self._stored:
                 known[top] = self._onnx.numpy_helper.to_array(self._stored[top])
             elif missing := [part for part in self._makers[top].inputs if part and part not in known]:
-                if set(missing) & set(left):
+                begun.add(top)
+                if not begun.isdisjoint(missing):
                     raise CheckpointError(f"constant {top[:60]} depends on itself")
                 left += missing
             else:
                 node = self._makers[top]
                 known[top] = self._computed(node, top, {part: known[part] for part in node.inputs if part})
+                begun.discard(top)
         return known[name]
 
     def _computed(self, node: Node, name: str, feeds: dict[str, Array]) -> Array:
