@@ -129,9 +129,9 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def _spread_transparency(image: Image.Image, bits: int) -> None:
-    """The grey that is transparent, in the 8 bits to which Pillow brings those of 2 and 4 bits without it."""
+    """The grey that is transparent, in the 8 bits to which Pillow brings those of fewer bits, but not always this."""
     transparent = image.info.get("transparency")
-    if image.mode == "L" and bits in (2, 4) and isinstance(transparent, int):
+    if image.mode in ("1", "L") and bits < 8 and isinstance(transparent, int) and transparent < 2**bits:
         image.info["transparency"] = transparent * 255 // (2**bits - 1)
 
 
