@@ -11,7 +11,7 @@ from torch import Tensor
 from .oklab import from_oklab, to_oklab
 
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
-COLOURLESS = 4.5 / 255  # between the channels: chroma that is off by 1 in 255
+COLOURLESS = 4.5 / 255  # between the channels: chroma that is off by 1 in 255 makes up to 4
 COARSE = 16  # px from one look at an image to the next
 STRIP = 2**16  # pixels
 CELLS = 32  # along a side of the crop; colours are compared cell by cell, coarser than what a network moves

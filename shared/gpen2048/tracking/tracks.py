@@ -118,7 +118,7 @@ class Tracker:
     def _votes(self, chain: Sequence[Sighting], number: int) -> list[Sighting]:
         """What is said of a face where the detector was sure of it, with what it gets beside the others there.
 
-        Others are told of nearby frames only; where the detector is not sure, it gets what it had when it last was.
+        In a contest nearby frames alone count; where the detector is not sure there, as it was in the nearest one.
         """
         sure = [s for s in chain if s.choice is not None]
         if not sure or not contests.is_contest(self.options):

@@ -13,7 +13,7 @@ from .pytorch_files import read_pytorch
 
 StateDict = dict[str, Tensor]
 WRAPPERS = ("g_ema", "params_ema", "params", "state_dict", "generator")  # keys under which trainers nest the weights
-PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")  # how their files begin
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # how their files begin
 LONGEST_REASON = 200  # letters of a foreign text in an error
 
 
@@ -34,7 +34,7 @@ def read_state_dict(path: str | Path) -> StateDict:
     is_safetensors = head[8:9] == b"{"  # after its header's length, of which any byte may be any
     if not is_safetensors and head.lstrip()[:1] == b"<":
         raise CheckpointError(f"{path}: this is a web page, not weights; the download went wrong")
-    if head.startswith(PICTURES):
+    if not is_safetensors and (head.startswith(PICTURES) or head[8:12] == b"WEBP"):
         raise CheckpointError(f"{path}: this is a picture, not weights")
     if not is_safetensors and _looks_like_onnx(head):
         from .onnx_weights import read_onnx
