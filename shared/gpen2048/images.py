@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .appearance.colour import luma
 from .errors import UnsupportedImageError
 from .pictures.decoding import decode, readable_suffixes
 from .pictures.encoding import FORMATS, check_quality, output_format
@@ -96,8 +95,7 @@ def write_image(path: str | PathLike[str], picture: Picture, *, quality: int = Q
 
     PNG and TIFF keep the bit depth of `picture.metadata`: a picture that was read and not changed has the same samples.
     `quality` 1 to 100 serves JPEG and WebP (100: WebP without loss). JPEG shows transparent pixels over white.
-    Grey is written as RGB, without the colour that a network may have added, unless `picture.metadata` says otherwise.
-    An existing file is replaced.
+    Grey is written as RGB. An existing file is replaced.
     Raises UnsupportedImageError (suffix, sides too long for the format, alpha of another size, pixels that are no
     numbers), InvalidOptionError (quality); OSError naming `path` where its folder is missing or cannot be written.
     """
@@ -115,7 +113,7 @@ def encode_image(picture: Picture, suffix: str, *, quality: int = QUALITY) -> by
     check_quality(quality)
     if not image_format.sixteen_bit:
         picture = replace(picture, metadata=replace(picture.metadata, bit_depth=8))
-    samples = picture_to_array(_colourless(picture) if picture.metadata.grey else picture)
+    samples = picture_to_array(picture)
     height, width = samples.shape[:2]
     if max(height, width) > image_format.longest_side:
         limit = f"wanted at most {image_format.longest_side} a side for {image_format.name}"
@@ -124,11 +122,6 @@ def encode_image(picture: Picture, suffix: str, *, quality: int = QUALITY) -> by
         return image_format.encode(samples, picture.metadata, quality)
     except (OSError, ValueError) as error:
         raise UnsupportedImageError(f"cannot be written as {image_format.name}: {error}") from error
-
-
-def _colourless(picture: Picture) -> Picture:
-    _refuse_misshapen(picture)
-    return replace(picture, pixels=luma(picture.pixels[None])[0].expand(3, -1, -1))
 
 
 def _replace_file(path: Path, data: bytes) -> None:
@@ -156,7 +149,7 @@ def picture_from_array(array: npt.NDArray[Any], device: torch.device = CPU) -> P
     return Picture(
         pixels=planes[:colours].expand(3, -1, -1).contiguous(),
         alpha=planes[colours] if channels in (2, 4) else None,
-        metadata=PictureMetadata(bit_depth=16 if array.dtype == np.uint16 else 8, grey=colours == 1),
+        metadata=PictureMetadata(bit_depth=16 if array.dtype == np.uint16 else 8),
     )
 
 

@@ -84,10 +84,11 @@ class RestoreOptions:
         step=0.01,
         advanced=True,
     )
-    colour: Literal["restored", "original-chroma", "match"] = _option(
+    colour: Literal["restored", "original-chroma", "match", "coloured"] = _option(
         "restored",
-        "Colours of the restored face: GPEN's own, the original's under GPEN's lightness, or matched on the whole.",
-        choices=("restored", "original-chroma", "match"),
+        "Colours of the restored face: GPEN's own, the original's under GPEN's lightness, or matched on the whole. "
+        "Black and white stays so, except with coloured.",
+        choices=("restored", "original-chroma", "match", "coloured"),
         advanced=True,
     )
     max_crops: int = _option(

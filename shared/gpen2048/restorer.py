@@ -117,7 +117,7 @@ class FaceRestorer:
         request.tell(0, 0, "preparing the picture")
         reports = judge(request, faces)
         scale = self._scale(reports, options) if request.scale is None else request.scale
-        grey = is_colourless(image) if request.grey is None else request.grey
+        grey = options.colour != "coloured" and (is_colourless(image) if request.grey is None else request.grey)
         background = enlarge(image, scale, request.background)
         if grey and request.background is not None and background is not image:
             background = lose_colour(background.clone())  # of what an upscaler has added

@@ -95,7 +95,7 @@ def test_16_bit_tiff_grey_and_white_is_zero(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "a.tif", samples, photometric=photometric)
         picture = read_image(tmp_path / "a.tif")
         np.testing.assert_array_equal(picture_to_array(picture), np.dstack([expected] * 3))
-        assert picture.metadata.grey and picture.metadata.bit_depth == 16
+        assert picture.metadata.bit_depth == 16
 
 
 def test_16_bit_tiff_with_multiplied_alpha(tmp_path: Path) -> None:
@@ -124,7 +124,6 @@ def test_modes_as_pillow_converts_them(tmp_path: Path, mode: str) -> None:
     picture = read_image(path)
     np.testing.assert_array_equal(picture_to_array(picture), expected)
     assert (picture.alpha is not None) == has_alpha
-    assert picture.metadata.grey == (mode in ("1", "L", "LA"))
 
 
 def test_palette_and_colour_key_transparency(tmp_path: Path) -> None:
@@ -192,7 +191,7 @@ def test_rounding_is_half_to_even_after_clamping() -> None:
 def test_float_and_grey_arrays() -> None:
     ramp = np.linspace(0, 1, 12, dtype=np.float64).reshape(3, 4)
     picture = picture_from_array(ramp)
-    assert picture.pixels.shape == (3, 3, 4) and picture.pixels.dtype == torch.float32 and picture.metadata.grey
+    assert picture.pixels.shape == (3, 3, 4) and picture.pixels.dtype == torch.float32
     np.testing.assert_array_equal(picture.pixels[2].numpy(), ramp.astype(np.float32))
     two = picture_from_array(np.dstack((ramp, 1 - ramp)))
     assert two.alpha is not None

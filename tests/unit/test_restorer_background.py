@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -122,3 +123,7 @@ def test_black_and_white_stays_so(network_that: Any, photo: Tensor, face: Face, 
     coloured[0, 5, 7] += 4 / 255
     shown = restorer(coloured, options, faces=[face]).image[:, result.mask > 0.999]
     assert (shown[0] - shown[2]).mean() > 0.15
+    gaudy = restorer(grey, replace(options, colour="coloured"), faces=[face], background=paint)
+    shown = gaudy.image[:, gaudy.mask > 0.999]
+    assert (shown[0] - shown[2]).mean() > 0.15 and (gaudy.crops[0][1][0] - gaudy.crops[0][1][2]).mean() > 0.15
+    assert scale == 1 or (gaudy.image - gaudy.image[:1])[2, gaudy.mask == 0].mean() < -0.15

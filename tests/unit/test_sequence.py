@@ -368,12 +368,13 @@ def test_a_film_in_black_and_white_does_not_flicker_into_colour(
     coloured = (1 - portrait).flip(2) * torch.tensor([1, 0.6, 0.3])[:, None, None]
     clean, noisy, scene = [grey] * 24, [grey + noise * (n % 3 == 0) for n in range(24)], [coloured] * 10
 
-    def reds(frames: list[Tensor]) -> list[float]:
+    def reds(frames: list[Tensor], options: RestoreOptions = FULL) -> list[float]:
         faces = [[portrait_face]] * len(frames)
-        results = restore_sequence(frames, restorer, FULL, faces=faces)
+        results = restore_sequence(frames, restorer, options, faces=faces)
         return [float((r.image[0] - r.image[2])[r.mask == 1].mean()) for r in results]
 
     shown = reds([*clean, *scene])
     assert max(shown[:24]) < 1e-4 and min(shown[24:]) > 0.1
+    assert min(reds(clean, replace(FULL, colour="coloured"))) > 0.1
     shown = reds(noisy)
     assert np.ptp(shown) < 0.06 and min(shown) > 0.1  # coloured throughout: of the noise alone comes 0.024

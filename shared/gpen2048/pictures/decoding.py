@@ -28,7 +28,6 @@ DEEPEST_16 = 65535
 ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 PNG_BIT_DEPTH, PNG_COLOUR_TYPE = 24, 25  # positions in a PNG file
 GREY_SPACE = b"GRAY"  # as an ICC profile's header has it
-COARSE = 16  # px from one look at an image to the next
 PNG_GREY = (0, 4)  # colour types without and with alpha
 BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR, EXTRA_SAMPLES, SAMPLE_FORMAT = 258, 262, 284, 338, 339  # TIFF tags
 WHITE_IS_ZERO = 0
@@ -88,15 +87,13 @@ def _open(data: bytes) -> Image.Image:
 
 def _decode(data: bytes, image: Image.Image) -> tuple[Samples, PictureMetadata]:
     bit_depth = _bit_depth(data, image)
-    metadata = read_metadata(image, bit_depth=bit_depth, grey=_is_grey(data, image))
+    metadata = read_metadata(image, bit_depth=bit_depth)
     if image.format == "PNG":
         metadata = replace(metadata, chunks=kept_chunks(data))
         _spread_transparency(image, data[PNG_BIT_DEPTH])
     if image.format != "MPO":  # a phone's is one photo and its by-products
         metadata = replace(metadata, frames=int(getattr(image, "n_frames", 1)))
-    samples = _decode_8_bit(image) if bit_depth == 8 else _decode_16_bit(data, image, metadata.grey)
-    if not metadata.grey and _is_colourless(samples):
-        metadata = replace(metadata, grey=True)
+    samples = _decode_8_bit(image) if bit_depth == 8 else _decode_16_bit(data, image)
     if image.format != "TIFF":  # both Pillow and OpenCV turn TIFF upright themselves
         samples = _turn_upright(samples, read_orientation(image))
     return samples, metadata
@@ -117,11 +114,6 @@ def _is_grey(data: bytes, image: Image.Image) -> bool:
     if image.format == "PNG":
         return data[PNG_COLOUR_TYPE] in PNG_GREY
     return image.mode[0] in "1LI"
-
-
-def _is_colourless(samples: Samples) -> bool:
-    """Whether red, green and blue are the same everywhere; most photos show at the first look that they are not."""
-    return all(np.array_equal(part[..., :2], part[..., 1:3]) for part in (samples[::COARSE, ::COARSE], samples))
 
 
 def _has_alpha(image: Image.Image) -> bool:
@@ -160,9 +152,9 @@ def _through_profile(image: Image.Image) -> Image.Image | None:
         return None
 
 
-def _decode_16_bit(data: bytes, image: Image.Image, grey: bool) -> npt.NDArray[np.uint16]:
+def _decode_16_bit(data: bytes, image: Image.Image) -> npt.NDArray[np.uint16]:
     samples = _read_16_bit(data, image)
-    has_curve = grey and profile_space(image) == GREY_SPACE
+    has_curve = _is_grey(data, image) and profile_space(image) == GREY_SPACE
     return to_srgb(samples, image.info["icc_profile"]) if has_curve else samples
 
 

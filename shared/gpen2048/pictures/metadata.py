@@ -24,14 +24,13 @@ RGB_SPACE = b"RGB "
 class PictureMetadata:
     """Everything of an image file but its pixels.
 
-    `bit_depth` is 8 or 16 per sample, `grey` tells that the file had no colour, so that none is written either, `icc`
-    is a profile for RGB samples, `exif` begins with "Exif" and two zeros and says that the picture is upright, without
-    a thumbnail, `dpi` is (x, y), `format` is Pillow's name of the file format, `chunks` are those of a PNG for another
-    one, `frames` says how many pictures the file holds, of which this is the first.
+    `bit_depth` is 8 or 16 per sample, `icc` is a profile for RGB samples, `exif` begins with "Exif" and two zeros and
+    says that the picture is upright, without a thumbnail, `dpi` is (x, y), `format` is Pillow's name of the file
+    format, `chunks` are those of a PNG for another one, `frames` says how many pictures the file holds, of which this
+    is the first.
     """
 
     bit_depth: int = 8
-    grey: bool = False
     icc: bytes | None = field(default=None, repr=False)
     exif: bytes | None = field(default=None, repr=False)
     dpi: tuple[float, float] | None = None
@@ -46,12 +45,11 @@ def profile_space(image: Image.Image) -> bytes | None:
     return icc[PROFILE_SPACE] if icc else None
 
 
-def read_metadata(image: Image.Image, *, bit_depth: int, grey: bool) -> PictureMetadata:
+def read_metadata(image: Image.Image, *, bit_depth: int) -> PictureMetadata:
     """Metadata of a Pillow image that has been loaded."""
     keeps_profile = profile_space(image) == RGB_SPACE and image.mode != "CMYK"
     return PictureMetadata(
         bit_depth=bit_depth,
-        grey=grey,
         icc=image.info["icc_profile"] if keeps_profile else None,
         exif=_read_exif(image),
         dpi=_read_dpi(image.info.get("dpi")),
