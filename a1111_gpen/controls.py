@@ -28,6 +28,7 @@ LABELS = {
     "order": "Numbering",
     "min_score": "Smallest score",
     "max_scale": "Largest automatic scale",
+    "max_tilt": "Furthest tilt of heads",
 }
 SELECT_WORDS = ("all", "largest", "centre")
 

@@ -31,7 +31,7 @@ class GPENDetectFaces(io.ComfyNode):
             inputs=[
                 image_input(PHOTOS),
                 model_input("From Load GPEN; its detector is used."),
-                *option_widgets("threshold", "order"),
+                *option_widgets("threshold", "order", "max_tilt"),
             ],
             outputs=[
                 BoundingBoxType.Output(

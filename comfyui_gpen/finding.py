@@ -48,7 +48,8 @@ class Finding:
         restorer = FaceRestorer(self.model.network, detector)
         with ExitStack() as stack:
             if detector is not None:
-                memory = detector.memory_required(*self.frames.size) + self.frames.pixels_bytes
+                needed = detector.memory_required(*self.frames.size, max_tilt=self.options.max_tilt)
+                memory = needed + self.frames.pixels_bytes
                 device = stack.enter_context(loaded([self.model.others["detector"]], memory))
                 stack.enter_context(interruptible(detector.network))
             stack.enter_context(self.frames.blamed(lambda: self.progress.latest))

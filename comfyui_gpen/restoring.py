@@ -108,7 +108,7 @@ class Restoring:
         """Bytes for the most demanding step with `faces` at once, and for the frames that are there in all of them."""
         steps = [network_bytes(self.model, faces)]
         if detector is not None:
-            steps.append(detector.memory_required(*self.frames.size))
+            steps.append(detector.memory_required(*self.frames.size, max_tilt=self.options.max_tilt))
         if self.background is not None:
             steps.append(self.background.memory_required())
         ahead = FRAMES_AHEAD * self.frames.pixels_bytes if self.sequence else 0

@@ -35,6 +35,7 @@ from .detectors.retinaface import (
     network_input,
     network_kind,
 )
+from .detectors.tilting import angles, view_size
 from .detectors.windows import CLOSE_UP, EASY, Window, close_up, scales, tiles
 from .errors import WeightsNotFoundError
 from .faces import Face
@@ -115,8 +116,16 @@ class FaceDetector:
             coarser = seen
         return found
 
-    def memory_required(self, height: int, width: int, *, smallest: float = SMALLEST) -> int:
-        """Bytes used during a search of an image (3, height, width), which is not counted itself."""
+    def memory_required(self, height: int, width: int, *, smallest: float = SMALLEST, max_tilt: float = 0) -> int:
+        """Bytes used during a search of an image (3, height, width), which is not counted itself.
+
+        With `max_tilt` also of `tilted_faces`, by which faces tilted by up to so many degrees are found.
+        """
+        sizes = [view_size(height, width, angle) for angle in angles(max_tilt)]
+        turned = 3 * math.prod(max(sizes, key=math.prod)) * torch.float32.itemsize if max_tilt else 0
+        return turned + max(self._memory_required(*size, smallest) for size in sizes)
+
+    def _memory_required(self, height: int, width: int, smallest: float) -> int:
         levels = _levels(height, width, smallest)
         views = [math.prod(window.shape) for _, windows, _ in levels for window in windows]
         close_ups = CLOSE_UP_BATCH * (CLOSE_UP * max(CLOSE_UP_SIZES)) ** 2

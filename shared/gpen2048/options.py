@@ -149,6 +149,14 @@ class RestoreOptions:
     max_scale: float = _option(
         4.0, "The most that scale auto may enlarge.", minimum=1.0, maximum=8.0, step=0.5, advanced=True
     )
+    max_tilt: int = _option(
+        0,
+        "Look also for faces tilted by up to this many degrees, as of people lying down; it takes longer; 0: upright.",
+        minimum=0,
+        maximum=180,
+        step=45,
+        advanced=True,
+    )
 
     @property
     def needs_parser(self) -> bool:

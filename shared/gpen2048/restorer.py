@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from .compiled.pages import uninitialised
 from .compositing import Canvas, box_mask, parsed_mask
 from .defaults import no_autocast
 from .detection import SMALLEST, FaceDetector
+from .detectors.tilting import tilted_faces
 from .errors import WeightsNotFoundError
 from .faces import Face
 from .geometry.enlarging import Background, enlarge
@@ -137,9 +139,9 @@ class FaceRestorer:
         """What the detector finds in `image` (3, H, W) that the options may want restored."""
         if self.detector is None:
             raise WeightsNotFoundError("no face detector was given and no faces; wanted one of the two")
-        if options.min_face <= SMALLEST:
-            return self.detector(image, options.threshold)
-        return self.detector(image, options.threshold, smallest=float(options.min_face))
+        smallest = {} if options.min_face <= SMALLEST else {"smallest": float(options.min_face)}
+        detect = partial(self.detector, threshold=options.threshold, **smallest)
+        return tilted_faces(detect, image, options.max_tilt) if options.max_tilt else detect(image)
 
     def _place(
         self,

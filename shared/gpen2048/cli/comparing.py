@@ -95,8 +95,8 @@ def _faces(
 ) -> Sequence[Face]:
     if arguments.landmarks:
         return read_landmarks(arguments.landmarks, arguments.input)
-    detector = equipment.restorer.detector
-    return detector(image, options.threshold) if detector is not None else []
+    restorer = equipment.restorer
+    return [] if restorer.detector is None else restorer.find_faces(image, replace(options, min_face=0))
 
 
 def _shown(number: int | None, faces: Sequence[Face]) -> int:

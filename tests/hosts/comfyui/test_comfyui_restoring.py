@@ -136,14 +136,16 @@ class Detector:
     def __init__(self, *faces: Face):
         self.faces = list(faces)
         self.network = torch.nn.Identity()
+        self.seen: list[tuple[int, ...]] = []
 
     def __call__(self, image: Tensor, threshold: float, *, smallest: float = 20.0) -> list[Face]:
         self.network(image)
+        self.seen.append(tuple(image.shape[1:]))
         self.smallest = smallest
         return self.faces
 
-    def memory_required(self, height: int, width: int) -> int:
-        return height * width
+    def memory_required(self, height: int, width: int, *, max_tilt: float = 0) -> int:
+        return height * width * (10**6 if max_tilt else 1)
 
 
 def test_foreign_boxes_choose_among_the_faces_found(
@@ -201,6 +203,18 @@ def test_faces_that_are_too_small_are_not_looked_for(
     for inputs, smallest in (({}, 20), ({"min_face": 30}, 30), ({"min_face": 30, "mask": torch.ones(1, 9, 12)}, 30)):
         restore(nodes, photos[:1], model, **inputs)
         assert detecting.smallest == smallest
+
+
+def test_tilted_faces_are_looked_for_when_told(
+    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, detecting: Detector
+) -> None:
+    quarter = [(90, 120), (148, 148), (148, 148), (120, 90), (120, 90)]
+    for scale in ("1", "auto"):
+        restore(nodes, photos[:1], model, max_tilt=90, scale=scale)
+        assert detecting.seen == quarter and host.loads[-1 if scale == "1" else -2]["memory"] >= 10**10
+        detecting.seen.clear()
+    nodes["GPENDetectFaces"].execute(photos[:1], model, max_tilt=90)
+    assert detecting.seen == quarter and host.loads[-1]["memory"] >= 10**10
 
 
 def test_numbers_lie_inside_the_preview(pack: Any) -> None:

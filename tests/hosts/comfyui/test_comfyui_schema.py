@@ -64,7 +64,11 @@ def test_new_options_come_last_among_the_widgets(nodes: dict[str, Any]) -> None:
     wires = {"image", "gpen_model", "mask", "upscale_model", "bboxes"}
     widgets = [end.id for end in nodes["GPENRestoreFaces"].define_schema().inputs if end.id not in wires]
     assert widgets == ["sequence", *options]
-    assert [end.id for end in nodes["GPENDetectFaces"].define_schema().inputs][2:] == ["threshold", "order"]
+    assert [end.id for end in nodes["GPENDetectFaces"].define_schema().inputs][2:] == [
+        "threshold",
+        "order",
+        "max_tilt",
+    ]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "example_workflows").glob("*.json")), ids=lambda path: path.stem)
