@@ -1,8 +1,8 @@
 """Finding faces of any size: RetinaFace over a pyramid of the image, then a close-up of each face it proposes.
 
 RetinaFace is sure only of faces from about 30 to 500 px, and its landmarks wander by a tenth of the eye distance with
-the face's size. So every proposal is looked at again with the face at fixed sizes: what is no face is not found again,
-and the landmarks come out the same whatever size the face has in the photo.
+the face's size and tilt. So every proposal is looked at again with the face upright and at fixed sizes: what is no face
+is not found again, and the landmarks come out the same whatever size and tilt the face has in the photo.
 
 A large photo is seen whole only in small. At half the size at which a face is found, RetinaFace has at least an inkling
 of it; so only tiles with such a hint are looked at closer, and, for the smallest faces, tiles with fine detail. And
@@ -12,16 +12,16 @@ what looks like a large enough face without a hint at half the size is none, but
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checkpoint import read_state_dict
 from .defaults import no_autocast, ordinary_tensors
+from .detectors.close_ups import SURROUNDED, CloseUp
 from .detectors.halving import Halvings
 from .detectors.memory import activation_bytes
 from .detectors.proposals import Proposals, drop_fragments, hinted, merge, together, vote
@@ -36,7 +36,7 @@ from .detectors.retinaface import (
     network_kind,
 )
 from .detectors.tilting import angles, view_size
-from .detectors.windows import CLOSE_UP, EASY, Window, close_up, scales, tiles
+from .detectors.windows import EASY, Window, scales, tiles
 from .errors import WeightsNotFoundError
 from .faces import Face
 
@@ -128,7 +128,7 @@ class FaceDetector:
     def _memory_required(self, height: int, width: int, smallest: float) -> int:
         levels = _levels(height, width, smallest)
         views = [math.prod(window.shape) for _, windows, _ in levels for window in windows]
-        close_ups = CLOSE_UP_BATCH * (CLOSE_UP * max(CLOSE_UP_SIZES)) ** 2
+        close_ups = CLOSE_UP_BATCH * (SURROUNDED * max(CLOSE_UP_SIZES)) ** 2
         copies = 3 * height * width * torch.float32.itemsize // 3  # halved: a quarter, a sixteenth, …
         return copies + activation_bytes(self.kind, max(close_ups, *views))
 
@@ -137,22 +137,23 @@ class FaceDetector:
         seen = Proposals(*(part[0] for part in offsets))
         likely = seen.scores >= HINT_THRESHOLD
         found = _decoded(seen.take(likely), anchors[likely])
-        found = _in_image(found.take(found.boxes.isfinite().all(dim=1)), [window])
+        found = _in_image(found.take(found.boxes.isfinite().all(dim=1)), window)
         sides = found.boxes[:, 2:] - found.boxes[:, :2]
         largest = window.largest * 2**window.halved
         return found.take((sides.amin(dim=1) > 0) & (sides.prod(dim=1).sqrt() <= largest))
 
     def _look_closely(self, image: Halvings, proposed: Proposals, size: int, threshold: float) -> Proposals:
         """The proposed faces as seen in close-ups `size` px large, without those that score below `threshold` there."""
-        height, width = image.copy(0).shape[1:]
-        windows = [close_up(cast("list[float]", box.tolist()), size, height, width) for box in proposed.boxes]
-        views = _stack([network_input(window.view(image)) for window in windows], CLOSE_UP * size)
-        seen = _decoded(*self._predict(views))
-        boxes = proposed.boxes.reshape(-1, 2, 2)
-        expected = torch.stack([window.from_image(box) for window, box in zip(windows, boxes)])
-        found = vote(seen, expected.reshape(-1, 4).float().to(seen.scores.device), threshold)
-        found = _in_image(found, windows)
-        return found.take(found.scores >= threshold)
+        parts = zip(proposed.boxes.numpy(), proposed.landmarks.numpy())
+        close_ups = [CloseUp(box, landmarks, size) for box, landmarks in parts]
+        seen = _decoded(*self._predict(torch.stack([close_up.pixels(image) for close_up in close_ups])))
+        expected = torch.from_numpy(np.stack([close_up.expected() for close_up in close_ups]))
+        found = vote(seen, expected.float().to(seen.scores.device), threshold)
+        boxes, landmarks, scores = (part.cpu().double() for part in found)
+        seen_there = zip(close_ups, boxes.numpy(), landmarks.numpy())
+        moved = [close_up.to_image(box, points) for close_up, box, points in seen_there]
+        boxes, landmarks = (torch.from_numpy(np.stack(part)) for part in zip(*moved))
+        return Proposals(boxes, landmarks, scores).take(scores >= threshold)
 
     def _predict(self, views: Tensor) -> tuple[Proposals, Tensor]:
         """What the network says to views (N, 3, h, w): of (N, A) possible faces, and the anchors (A, 4) it means."""
@@ -176,11 +177,6 @@ def _check_arguments(image: Tensor, threshold: float, smallest: float) -> None:
         raise ValueError(f"smallest face {smallest} px; wanted more than 0, and a number")
 
 
-def _stack(views: Sequence[Tensor], side: int) -> Tensor:
-    """Views of up to (3, side, side) as one (N, 3, side, side), zeros to the right and below, as beyond an image."""
-    return torch.stack([F.pad(view, (0, side - view.shape[2], 0, side - view.shape[1])) for view in views])
-
-
 def _levels(height: int, width: int, smallest: float) -> list[tuple[float, list[Window], bool]]:
     """Scales, rising; the windows that cover an image there; and whether all of them are looked at."""
     levels: list[tuple[float, list[Window], bool]] = []
@@ -197,12 +193,8 @@ def _middles(found: Proposals, largest: float) -> Tensor:
     return corners[small].mean(dim=1)
 
 
-def _in_image(found: Proposals, windows: Sequence[Window]) -> Proposals:
-    """From px of the view to px of the image, float64 on the CPU; one window for all or one for each."""
+def _in_image(found: Proposals, window: Window) -> Proposals:
+    """From px of the view to px of the image, float64 on the CPU."""
     boxes, landmarks, scores = (part.cpu().double() for part in found)
-    points = torch.cat((boxes.reshape(-1, 2, 2), landmarks), dim=1)  # [N72]
-    if len(windows) == 1:
-        points = windows[0].to_image(points)
-    else:
-        points = torch.stack([window.to_image(part) for window, part in zip(windows, points)])
+    points = window.to_image(torch.cat((boxes.reshape(-1, 2, 2), landmarks), dim=1))  # [N72]
     return Proposals(points[:, :2].reshape(-1, 4), points[:, 2:], scores)

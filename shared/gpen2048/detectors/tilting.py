@@ -15,6 +15,7 @@ from torch import Tensor
 from ..faces import Face
 from ..geometry.resampling import warp
 from ..geometry.splines import Matrix
+from .close_ups import swapped_sides
 from .proposals import Proposals, drop_fragments, merge
 from .retinaface import MEAN_BGR
 
@@ -49,11 +50,11 @@ def view_size(height: int, width: int, angle: float) -> tuple[int, int]:
 def _in_view(detect: Detect, image: Tensor, angle: int) -> Proposals:
     height, width = image.shape[1:]
     size = view_size(height, width, angle)
-    to_image = _turn(angle, (height, width), size)
+    to_image = turned(angle, (height, width), size)
     found = detect(_view(image, to_image, size) if angle else image)
     boxes = np.array([face.box for face in found]).reshape(-1, 2, 2)
     middles, sides = _moved(boxes.mean(axis=1), to_image), boxes[:, 1] - boxes[:, 0]
-    sides = sides * abs(to_image[0, 0]) ** 2 + sides[:, ::-1] * abs(to_image[0, 1]) ** 2
+    sides = swapped_sides(sides, math.radians(angle))
     landmarks = _moved(np.array([face.landmarks for face in found]).reshape(-1, 5, 2), to_image)
     corners, scores = np.hstack((middles - sides / 2, middles + sides / 2)), np.array([face.score for face in found])
     return Proposals(*(torch.from_numpy(part) for part in (corners, landmarks, scores)))
@@ -70,7 +71,7 @@ def _view(image: Tensor, to_image: Matrix, size: tuple[int, int]) -> Tensor:
     return view
 
 
-def _turn(angle: float, size: tuple[int, int], view: tuple[int, int]) -> Matrix:
+def turned(angle: float, size: tuple[int, int], view: tuple[int, int]) -> Matrix:
     """From the pixels of a `view` (height, width) turned by `angle` to those of the image (height, width)."""
     cos, sin = (round(part(math.radians(angle)), 12) for part in (math.cos, math.sin))
     linear = np.array([[cos, sin], [-sin, cos]])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -17,7 +16,6 @@ SMALL_TILE, SMALL_OVERLAP = 640, 64  # the same where only some tiles are looked
 EASY = 30  # px; RetinaFace finds nearly every face of this size, and misses half of them at 20 px
 MOST_ENLARGED = 1.5
 ENLARGED_PIXELS = 4e6  # an image is enlarged for its small faces only up to this area, to keep the cost in bounds
-CLOSE_UP = 2  # side of the window around one face, in face sizes
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,6 @@ class Window:
         """(…, 2) x, y in px as seen, counted from the view's corner, to px of the image, pixel centres at integers."""
         origin, factors = self._mapping(points)
         return (points / factors + origin) * 2**self.halved - 0.5
-
-    def from_image(self, points: Tensor) -> Tensor:
-        """The inverse of `to_image`."""
-        origin, factors = self._mapping(points)
-        return ((points + 0.5) / 2**self.halved - origin) * factors
 
     def holds(self, points: Tensor) -> bool:
         """Whether any of `points` (N, 2) of the image lies inside."""
@@ -110,22 +103,3 @@ def _spans(length: int, tile: float, overlap: float) -> list[tuple[int, int]]:
     gaps = math.ceil((length - longest) / (longest - shared))
     starts = [number * (length - longest) // gaps for number in range(gaps + 1)]
     return [(start, start + longest) for start in starts]
-
-
-def close_up(box: Sequence[float], face: int, height: int, width: int) -> Window:
-    """The square around the box x0, y0, x1, y1 in which the face is `face` px large, cut at the image's border."""
-    size = math.sqrt((box[2] - box[0]) * (box[3] - box[1]))
-    halved, _ = halvings(min(1.0, face / size))
-    x0, y0, x1, y1 = (edge + 0.5 for edge in box)
-    reduced = 2**halved
-    left, right = _cut((x0 + x1) / 2 / reduced, CLOSE_UP * size / 2 / reduced, -(-width // reduced))
-    top, bottom = _cut((y0 + y1) / 2 / reduced, CLOSE_UP * size / 2 / reduced, -(-height // reduced))
-    # Rounding to whole pixels must not push the view beyond its square.
-    scale = min(face / size * reduced, CLOSE_UP * face / max(right - left, bottom - top))
-    return Window(left, top, right, bottom, scale, halved=halved)
-
-
-def _cut(centre: float, half: float, length: int) -> tuple[int, int]:
-    """The span centre ± half in whole pixels within 0 … length, at least one pixel."""
-    start = min(max(round(centre - half), 0), length - 1)
-    return start, max(min(round(centre + half), length), start + 1)
