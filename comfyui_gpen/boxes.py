@@ -57,14 +57,6 @@ def in_boxes(face: Face | FaceReport, boxes: Sequence[Box]) -> bool:
     return any(x0 <= x <= x1 and y0 <= y <= y1 for x0, y0, x1, y1 in corners)
 
 
-def in_mask(face: Face | FaceReport, mask: Tensor, size: tuple[int, int]) -> bool:
-    """Whether the face's centre lies in `mask` (h, w), which covers an image of `size` (H, W)."""
-    x, y = centre(face)
-    column, row = int((x + 0.5) / size[1] * mask.shape[1]), int((y + 0.5) / size[0] * mask.shape[0])
-    inside = 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]
-    return inside and float(mask[row, column]) > 0.5
-
-
 def mask_of_frame(mask: Tensor, number: int, frames: int) -> Tensor:
     """(h, w) for one frame of a MASK (B, h, w) or (h, w); one mask serves all frames."""
     if mask.ndim < 2 or not mask.numel():

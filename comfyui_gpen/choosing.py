@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..shared.gpen2048 import Face, FaceReport
-from .boxes import Box, boxes_of_frame, faces_of_boxes, in_boxes, in_mask, mask_of_boxes, mask_of_frame
+from .boxes import Box, boxes_of_frame, faces_of_boxes, in_boxes, mask_of_boxes, mask_of_frame
 from .frames import Frames
 
 
@@ -31,21 +31,22 @@ class Choice:
             boxes_of_frame(self.bboxes, 0, len(self.frames))
 
     @property
-    def is_made(self) -> bool:
-        """Whether a wire says anything."""
-        return self.mask is not None or self.bboxes is not None
-
-    @cached_property
     def needs_detector(self) -> bool:
         """False when every box brings its landmarks along."""
-        if self.bboxes is None:
-            return True
-        number = 0
+        return not all(self._are_described)
+
+    @property
+    def describes_faces(self) -> bool:
+        """Whether the boxes of some frame bring their landmarks along."""
+        return any(self._are_described)
+
+    @cached_property
+    def _are_described(self) -> list[bool]:
+        number, described = 0, [False] * len(self.frames)
         with self.frames.blamed(lambda: number):
             for number in range(len(self.frames)):
-                if self._described(number) is None:
-                    return True
-        return False
+                described[number] = self.bboxes is not None and self._described(number) is not None
+        return described
 
     def faces(self, number: int, find: Callable[[], list[Face]]) -> list[Face]:
         """The faces of frame `number`: those of the boxes as they are, or what `find` gives."""
@@ -61,11 +62,9 @@ class Choice:
         return inside if mask is None else inside * _sized(mask, self.frames.size).to(inside)
 
     def reason(self, number: int, face: Face | FaceReport) -> str:
-        """Why `face` of frame `number` is left alone: its middle lies elsewhere; or "" when it does not."""
-        if self.bboxes is not None and not in_boxes(face, self._boxes(number)):
-            return "outside the bounding boxes"
-        mask = self._mask(number)
-        return "" if mask is None or in_mask(face, mask, self.frames.size) else "outside the mask"
+        """What `face` of frame `number`, which is not in the region, or in a film not for long, lies outside of."""
+        outside = self.bboxes is not None and (self.mask is None or not in_boxes(face, self._boxes(number)))
+        return "outside the bounding boxes" if outside else "outside the mask"
 
     def _described(self, number: int) -> list[Face] | None:
         return faces_of_boxes(self._boxes(number))

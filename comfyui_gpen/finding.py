@@ -28,7 +28,6 @@ class Finding:
     choice: Choice
     sequence: bool
     progress: FaceProgress
-    refused: dict[int, list[tuple[Face, str]]] = field(default_factory=dict)  # of a film: faces that are not meant
     _found: dict[int, list[Face]] = field(default_factory=dict)  # beforehand, in the frames not asked for yet
 
     @property
@@ -60,13 +59,12 @@ class Finding:
         found = self._found.pop(number, None)
         return self._find(number, pixels, restorer) if found is None else found
 
-    def meant(self, restorer: FaceRestorer, device: torch.device) -> Iterator[list[Face]]:
-        """The faces of each frame of a film that the wires mean; the others are kept in `refused`."""
-        for number in range(len(self.frames)):
-            found = self._find(number, self.frames.picture(number, device).pixels, restorer)
-            reasons = [self.choice.reason(number, face) for face in found]
-            self.refused[number] = [(face, reason) for face, reason in zip(found, reasons) if reason]
-            yield [face for face, reason in zip(found, reasons) if not reason]
+    def described(self, restorer: FaceRestorer, device: torch.device) -> Iterator[list[Face]] | None:
+        """The faces of each frame of a film, where boxes bring landmarks along; None where all are to be found."""
+        if not self.choice.describes_faces:
+            return None
+        numbers = range(len(self.frames))
+        return (self._find(n, self.frames.picture(n, device).pixels, restorer) for n in numbers)
 
     def _find(self, number: int, pixels: Tensor, restorer: FaceRestorer) -> list[Face]:
         """In a film the smallest faces are looked for, too, lest one at the border come and go."""

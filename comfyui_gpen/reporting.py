@@ -8,18 +8,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..shared.gpen2048 import Face, FaceReport, RestoreOptions
+from ..shared.gpen2048 import FaceReport, RestoreOptions
 from .model import GpenModel
 
 INNER_LIST = re.compile(r"\[[^][{}]*\]")  # one that holds plain values only
 
 
-def frame_report(
-    number: int, scale: float, reports: Sequence[FaceReport], refused: Sequence[tuple[Face, str]]
-) -> dict[str, Any]:
-    """JSON-ready facts about one frame, in pixels of the input; `refused` faces follow the others."""
-    others = [FaceReport(face.box, face.landmarks, face.score, face.size, reason=why) for face, why in refused]
-    faces = [{"number": n, **_plain(asdict(report))} for n, report in enumerate((*reports, *others))]
+def frame_report(number: int, scale: float, reports: Sequence[FaceReport]) -> dict[str, Any]:
+    """JSON-ready facts about one frame, in pixels of the input."""
+    faces = [{"number": n, **_plain(asdict(report))} for n, report in enumerate(reports)]
     return {"frame": number, "scale": round(scale, 4), "faces": faces}
 
 

@@ -22,6 +22,7 @@ from ..shared.gpen2048 import (
     RestoreOptions,
     restore_sequence,
 )
+from ..shared.gpen2048.selection import ELSEWHERE
 from .batching import faces_at_once, network_bytes
 from .choosing import Choice
 from .finding import Finding
@@ -132,7 +133,8 @@ class Restoring:
             (self.frames.picture(number, device).pixels for number in range(len(self.frames))),
             restorer,
             self.options,
-            faces=self._finding.meant(restorer, device) if self.choice.is_made else None,
+            faces=self._finding.described(restorer, device),
+            region=self.choice.region,
             background=self.background,
             total=len(self.frames),
             on_progress=self._progress.of_sequence,
@@ -166,10 +168,9 @@ class Restoring:
         self._masks.put(number, result.mask)
         self._crops += [crop_image(after) for _, after in result.crops[: self._crops_wanted()]]
         reports = [self._explained(number, report) for report in result.faces]
-        self._reports.append(frame_report(number, result.scale, reports, self._finding.refused.pop(number, [])))
+        self._reports.append(frame_report(number, result.scale, reports))
         self._progress.frame(number + 1)
 
     def _explained(self, number: int, report: FaceReport) -> FaceReport:
         """A refusal in the words of the node's inputs."""
-        reason = "" if report.restored else self.choice.reason(number, report)
-        return replace(report, reason=reason) if reason else report
+        return replace(report, reason=self.choice.reason(number, report)) if report.reason == ELSEWHERE else report

@@ -112,7 +112,8 @@ def _walked(engine: Callable[[], Engine], dtype: torch.dtype) -> Levels | None:
         if is_out_of_memory(error):
             raise
         name = engine.__name__.strip("_")
-        reason = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"  # what a processor lacks
+        # As text: an exception kept in a variable of a frame that it holds would keep every caller's variables.
+        reason = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         logger.info("GPEN walks over no levels by %s (%s): %s", name, dtype, reason)
         return None
 

@@ -14,6 +14,8 @@ from .appearance.pose import NO_LIMIT, turn
 from .faces import Face
 from .options import RestoreOptions
 
+ELSEWHERE = "outside the region"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -74,7 +76,7 @@ def _elsewhere(face: Face, image_size: tuple[int, int], region: Tensor | None) -
     x, y = (_middle(face) + 0.5) / (image_size[1], image_size[0])  # as fractions of the picture
     row, column = math.floor(y * region.shape[0]), math.floor(x * region.shape[1])
     inside = 0 <= row < region.shape[0] and 0 <= column < region.shape[1] and float(region[row, column]) > 0.5
-    return "" if inside else "outside the region"
+    return "" if inside else ELSEWHERE
 
 
 def _unwanted(number: int, face: Face, options: RestoreOptions) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -39,7 +39,7 @@ def restore_sequence(
     faces: Iterable[Sequence[Face]] | None = None,
     scale: float | None = None,
     background: Background | None = None,
-    region: Tensor | None = None,
+    region: Tensor | Callable[[int], Tensor | None] | None = None,
     context: tuple[int, int] = (0, 0),
     total: int = 0,
     on_progress: Progress | None = None,
@@ -51,11 +51,12 @@ def restore_sequence(
     however long the film is.
 
     `faces` are those of each frame, instead of the detector's; unless the options give another order, they are numbered
-    from left to right. Only faces whose middle lies in `region` (h, w) in [0, 1] are restored. All results have
-    one `scale`, by default the option's, where "auto" goes by the first CONTEXT_AFTER frames. `context` frames at
-    both ends are looked at only: a film done in pieces with (CONTEXT_BEFORE, CONTEXT_AFTER) frames more, and with a
-    given `scale`, has the very frames of one done at once. `on_progress(done, total, what)` counts frames, of `total`
-    or of len(frames); whatever it raises passes through.
+    from left to right. Only faces whose middle lies where `region` (h, w) in [0, 1], or that of the frame with this
+    number, is above a half are restored. All results have one `scale`, by default the option's, where "auto" goes by
+    the first CONTEXT_AFTER frames; together they hold the crops of `options.max_crops` faces. `context` frames at both
+    ends are looked at only: a film done in pieces with (CONTEXT_BEFORE, CONTEXT_AFTER) frames more, and with a given
+    `scale`, has the very frames of one done at once. `on_progress(done, total, what)` counts frames, of `total` or of
+    len(frames); whatever it raises passes through.
 
     Raises ValueError when frames differ in size, or have faces for some only.
     """
@@ -65,18 +66,34 @@ def restore_sequence(
     length = total or (len(frames) if isinstance(frames, Sequence) else 0)
     clock = _Clock(on_progress, before, max(0, length - before - after))
     found = _found(frames, restorer, options, faces, clock)
-    tracker = Tracker(options, region, given=faces is not None)
+    tracker = Tracker(options, given=faces is not None)
+    regions: Callable[[int], Tensor | None] = region if callable(region) else lambda _: region
     lead = min(before, steady_masks.LEAD) if options.needs_parser else 0  # restored for the sake of their masks
-    masks = SteadyMasks()
+    masks, crops = SteadyMasks(), _Crops(options.max_crops)
     results = restorer.each(
         Request(
-            plan.image, options, plan.faces, plan.scale, background, clock.at(number), plan.choices,
-            steadied=partial(masks.steadied, number), grey=plan.grey,
+            plan.image, crops.limited(options, number >= before), plan.faces, plan.scale, background, clock.at(number),
+            plan.choices, steadied=partial(masks.steadied, number), grey=plan.grey,
         )
-        for number, plan in enumerate(_planned(found, tracker, restorer, options, scale, after))
+        for number, plan in enumerate(_planned(found, tracker, restorer, options, scale, after, regions))
         if number >= before - lead
     )  # fmt: skip
-    return islice(results, lead, None)
+    return map(crops.counted, islice(results, lead, None))
+
+
+@dataclass
+class _Crops:
+    """How many crops are still wanted; frames that are under way together may keep more than that."""
+
+    left: int
+
+    def limited(self, options: RestoreOptions, wanted: bool) -> RestoreOptions:
+        return replace(options, max_crops=self.left if wanted else 0)
+
+    def counted(self, result: Restoration) -> Restoration:
+        crops = result.crops[: self.left]
+        self.left -= len(crops)
+        return replace(result, crops=crops)
 
 
 @dataclass(frozen=True)
@@ -141,6 +158,7 @@ def _planned(
     options: RestoreOptions,
     scale: float | None,
     context_after: int,
+    regions: Callable[[int], Tensor | None],
 ) -> Iterator[_Plan]:
     """Frames with their faces as they truly are, once CONTEXT_AFTER more have been seen."""
     waiting: deque[tuple[Tensor, Sequence[Face]]] = deque()
@@ -151,16 +169,16 @@ def _planned(
         if scale is None:
             numbered = replace(options, order=tracker.order)
             scale = max(
-                restorer.output_scale(_unpacked(image), tracker.sure(faces), numbered, tracker.region)
-                for image, faces in waiting
+                restorer.output_scale(_unpacked(image), tracker.sure(faces), numbered, regions(number))
+                for number, (image, faces) in enumerate(waiting)
             )
         image, _ = waiting.popleft()
         steady, grey = tracker.faces(done), tracker.is_grey(done)
         done += 1
         return _Plan(_unpacked(image), [face for face, _ in steady], [choice for _, choice in steady], scale, grey)
 
-    for image, faces in found:
-        tracker.take(image, faces)
+    for number, (image, faces) in enumerate(found):
+        tracker.take(image, faces, regions(number))
         waiting.append((_packed(image), faces))
         if len(waiting) > CONTEXT_AFTER:
             yield plan()

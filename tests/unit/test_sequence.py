@@ -378,3 +378,32 @@ def test_a_film_in_black_and_white_does_not_flicker_into_colour(
     assert min(reds(clean, replace(FULL, colour="coloured"))) > 0.1
     shown = reds(noisy)
     assert np.ptp(shown) < 0.06 and min(shown) > 0.1  # coloured throughout: of the noise alone comes 0.024
+
+
+def test_a_region_may_be_another_in_each_frame(
+    tiny_passthrough: Network, portrait: Tensor, portrait_face: Face
+) -> None:
+    asked: list[int] = []
+
+    def region(number: int) -> Tensor | None:
+        asked.append(number)
+        return torch.zeros(4, 4) if number >= 12 else None
+
+    frames, faces = [portrait] * 24, [[portrait_face]] * 24
+    results = restore_sequence(frames, FaceRestorer(tiny_passthrough), FULL, faces=faces, region=region)
+    reports = [result.faces[0] for result in results]
+    assert reports[0].strength > 0.95 and reports[23].strength < 0.05
+    assert set(asked) == set(range(24)) and reports[8].strength > reports[12].strength > reports[16].strength
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_crops_are_counted_over_the_whole_film(
+    tiny_passthrough: Network, portrait: Tensor, portrait_face: Face, batch: int
+) -> None:
+    other = Face(portrait_face.box + [60, 0, 60, 0], portrait_face.landmarks + [60, 0])
+    frames, faces = [portrait] * 8, [[portrait_face, other]] * 8
+    restorer = FaceRestorer(tiny_passthrough, batch=batch)
+    results = restore_sequence(frames, restorer, replace(FULL, max_crops=5), faces=faces)
+    assert [len(result.crops) for result in results] == [2, 2, 1, 0, 0, 0, 0, 0]
+    (first, *_) = restore_sequence(frames[:4], restorer, replace(FULL, max_crops=1), faces=faces[:4], context=(2, 0))
+    assert len(first.crops) == 1

@@ -46,17 +46,19 @@ class Tracker:
     """Takes the faces found in consecutive frames, and tells of each frame as soon as enough later ones are known."""
 
     options: RestoreOptions
-    region: Tensor | None = None
     given: bool = False
     _frames: deque[_Frame] = field(default_factory=deque[_Frame], init=False)
     _taken: int = field(default=0, init=False)
     _linked: int = field(default=0, init=False)
     _ended: bool = field(default=False, init=False)
 
-    def take(self, image: Tensor, faces: Sequence[Face]) -> None:
-        """The next frame (3, H, W) in [0, 1] and the `faces` found in it, unsure ones among them unless `given`."""
+    def take(self, image: Tensor, faces: Sequence[Face], region: Tensor | None = None) -> None:
+        """The next frame (3, H, W) in [0, 1] and the `faces` found in it, unsure ones among them unless `given`.
+
+        `region` (h, w) in [0, 1] is above a half where the middle of a face must lie.
+        """
         size = (image.shape[1], image.shape[2])
-        sightings = self._judged(image, faces)
+        sightings = self._judged(image, faces, region)
         self._frames.append(_Frame(self._taken, cuts.thumbnail(image), sightings, size, is_colourless(image)))
         self._taken += 1
         self._link_until(self._taken - cuts.FRAMES_AFTER)
@@ -74,11 +76,11 @@ class Tracker:
     def _is_sure(self, face: Face) -> bool:
         return self.given or face.score >= self.options.threshold
 
-    def _judged(self, image: Tensor, faces: Sequence[Face]) -> list[Sighting]:
+    def _judged(self, image: Tensor, faces: Sequence[Face], region: Tensor | None) -> list[Sighting]:
         """What the options give each of `faces`, numbered as in a single picture, or from left to right."""
         faces = [faces[n] for n in ordered(faces, self.order)]
         options = contests.without_contest(self.options)
-        choices = iter(choose(image, self.sure(faces), options, self.region))
+        choices = iter(choose(image, self.sure(faces), options, region))
         return [Sighting(self._taken, face, next(choices) if self._is_sure(face) else None) for face in faces]
 
     def end(self) -> None:

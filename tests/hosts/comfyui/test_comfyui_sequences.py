@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,63 @@ def test_a_sequence_obeys_interrupts_and_shows_progress(
         with pytest.raises(BaseException) as stopped:
             run(nodes, film, model, jittering, sequence=True)
         assert type(stopped.value).__name__ == "Interrupted"
+
+
+class Wavering:
+    """A detector that finds one face in every frame, but is sure of it in most only."""
+
+    kind = "stand-in"
+
+    def __init__(self, pack: Any, box: dict[str, Any]):
+        self.network = torch.nn.Identity()
+        self._face = pack("shared.gpen2048").Face
+        corners = [box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]]
+        self._what = (corners, box["landmarks"])
+        self._calls = 0
+
+    def __call__(self, image: Tensor, threshold: float, *, smallest: float = 20.0) -> list[Any]:
+        frame = self._calls % FRAMES
+        self._calls += 1
+        score = 0.6 if frame % 4 == 2 or 5 <= frame < 9 else 0.95
+        return [self._face(*self._what, score)] if score >= threshold else []
+
+    def memory_required(self, height: int, width: int, *, max_tilt: float = 0) -> int:
+        return height * width
+
+
+@pytest.fixture
+def wavering(pack: Any, model: Any, bboxes: list[list[Any]]) -> dict[str, Any]:
+    """The box of the face that the model's detector finds, of which it is not always sure."""
+    (box,) = bboxes[2]
+    model.detector = Wavering(pack, box)
+    model.others["detector"] = pack("comfyui_gpen.model").managed(model.detector.network)
+    return box
+
+
+def test_a_wire_that_lets_all_faces_through_changes_nothing(
+    nodes: dict[str, Any], model: Any, film: Tensor, wavering: dict[str, Any]
+) -> None:
+    """Faces that the detector is not always sure of are followed all the same, and numbered as without the wire."""
+    around = {key: value for key, value in wavering.items() if key != "landmarks"}
+    *wanted, report = run(nodes, film, model, None, sequence=True)
+    assert all(face["strength"] == 0.8 for frame in report["frames"] for face in frame["faces"])
+    wires = {"mask": torch.ones(1, 9, 12), "bboxes": [[around]] * FRAMES}
+    for names in (("mask",), ("bboxes",), ("mask", "bboxes")):
+        inputs = {"bboxes": None, **{name: wires[name] for name in names}}
+        image, mask, _, text = nodes["GPENRestoreFaces"].execute(film, model, sequence=True, **inputs).args
+        assert torch.equal(image, wanted[0]) and torch.equal(mask, wanted[1])
+        assert json.loads(text)["frames"] == report["frames"]
+
+
+def test_masks_of_a_film_s_frames_fade_a_face_out_and_in(
+    nodes: dict[str, Any], model: Any, film: Tensor, wavering: dict[str, Any]
+) -> None:
+    masks = torch.ones(FRAMES, 9, 12)
+    masks[8:] = 0
+    shown = run(nodes, film, model, None, sequence=True, mask=masks)[3]["frames"]
+    assert [len(frame["faces"]) for frame in shown] == [1] * FRAMES
+    strengths = [frame["faces"][0]["strength"] for frame in shown]
+    assert strengths[0] > 0.7 and strengths[-1] < 0.1 and all(a >= b for a, b in pairwise(strengths))
+    assert max(a - b for a, b in pairwise(strengths)) < 0.25
+    reasons = {face["reason"] for frame in shown for face in frame["faces"] if not face["restored"]}
+    assert reasons <= {"outside the mask"}
