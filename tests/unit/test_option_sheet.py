@@ -12,6 +12,7 @@ import torch
 from gpen2048 import FaceRestorer, RestoreOptions
 from gpen2048.cli import main
 from gpen2048.cli.comparing import SHOWN
+from gpen2048.errors import UnsupportedImageError
 from gpen2048.faces import Face
 from gpen2048.images import read_image
 from gpen2048.sheets.layout import GAP, MARGIN, SHEET_WIDTH, column_width, space
@@ -35,7 +36,7 @@ def painting(network_that: Any) -> FaceRestorer:
 
 
 def sheet_of(restorer: FaceRestorer, photo: Tensor, faces: list[Face], *rows: Row, **options: Any) -> Tensor:
-    return OptionSheet(photo, faces, 0, restorer, RestoreOptions(**options)).draw(rows)
+    return OptionSheet(photo, lambda _: faces, 0, restorer, RestoreOptions(**options)).draw(rows)
 
 
 def test_a_look_is_shown_at_each_value(painting: FaceRestorer, portrait_face: Face) -> None:
@@ -71,10 +72,8 @@ def test_each_row_adds_to_the_height(painting: FaceRestorer, group_photo: Tensor
 
 def test_a_fading_choice_says_how_much_its_faces_get(painting: FaceRestorer, group_faces: list[Face]) -> None:
     white = torch.ones(3, 568, 1328)
-    texts: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpen2048.sheets.options.text_row", lambda labels, *_: texts.extend(labels) or space(9))
-        sheet_of(painting, white, group_faces, Row("fade_until", (0, 64)), Row("min_face", (0, 500)), min_face=16)
+    sheet = OptionSheet(white, lambda _: group_faces, 0, painting, RestoreOptions(min_face=16))
+    texts = labels_of(sheet, Row("fade_until", (0, 64)), Row("min_face", (0, 500)))
     assert texts[0] == "fade_until 0: 29 chosen" and texts[2:] == ["min_face 0: 29 chosen", "min_face 500: 0 chosen"]
     strength = float(texts[1].removeprefix("fade_until 64: 29 chosen, mean strength "))
     assert 0.3 < strength < 0.9  # faces of 33 to 53 px
@@ -97,6 +96,48 @@ def test_who_is_skipped_is_said(painting: FaceRestorer, portrait_face: Face) -> 
     black = torch.zeros(3, 300, 400)
     sheet = sheet_of(painting, black, [portrait_face], Row("strength", (1.0, 0.8, 0.4)), min_face=500)
     assert cell(sheet, 1, 4).max() == 0
+
+
+def labels_of(sheet: OptionSheet, *rows: Row) -> list[str]:
+    texts: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gpen2048.sheets.options.text_row", lambda labels, *_: texts.extend(labels) or space(9))
+        sheet.draw(rows)
+    return texts
+
+
+def test_each_value_has_the_faces_that_are_found_with_it(painting: FaceRestorer, group_faces: list[Face]) -> None:
+    def find(options: RestoreOptions) -> list[Face]:
+        return group_faces[: 7 if options.threshold < 0.5 else 3] + group_faces[-1:] * (options.max_tilt > 0)
+
+    sheet = OptionSheet(torch.ones(3, 568, 1328), find, 0, painting, RestoreOptions())
+    texts = labels_of(sheet, Row("threshold", (0.1, 0.9)), Row("max_tilt", (0, 90)), Row("select", ((0, 2), "all")))
+    counts = {
+        "threshold 0.1": 7,
+        "threshold 0.9": 3,
+        "max_tilt 0": 3,
+        "max_tilt 90": 4,
+        "select 0,2": 2,
+        "select all": 3,
+    }
+    assert texts == [f"{setting}: {count} chosen" for setting, count in counts.items()]
+
+
+def test_looks_are_shown_on_the_face_of_that_number(painting: FaceRestorer, group_faces: list[Face]) -> None:
+    photo = torch.zeros(3, 568, 1328)
+    left = min(group_faces, key=lambda face: face.box[0])
+    x, y = ((left.box[:2] + left.box[2:]) / 2).round().astype(int)
+    photo[:, y - 9 : y + 9, x - 9 : x + 9] = 0.5
+    assert left is not group_faces[0]
+    for order, brightness in (("left-right", 0.5), ("found", 0)):
+        sheet = sheet_of(painting, photo, group_faces, Row("strength", (0.0,)), order=order)
+        assert cell(sheet, 0, 2).max() == pytest.approx(brightness, abs=0.05)
+
+
+def test_a_face_outside_the_picture_shows_no_looks(painting: FaceRestorer, portrait_face: Face) -> None:
+    away = Face(portrait_face.box + 5000, portrait_face.landmarks + 5000)
+    with pytest.raises(UnsupportedImageError, match="face 0 lies outside the picture"):
+        sheet_of(painting, torch.zeros(3, 300, 400), [away], Row("strength", (1.0,)))
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..errors import InvalidOptionError, UnsupportedImageError
 from ..faces import Face
 from ..images import Picture, output_format, read_image, write_image
 from ..options import RestoreOptions
+from ..selection import ordered
 from ..sheets.options import OptionSheet, Row
 from .equipment import Equipment
 from .flags import add_option_flags, option_reader, read_option_flags, shown_options
@@ -21,6 +23,8 @@ from .landmarks import read_landmarks
 from .loading import add_equipment_flags, load_equipment
 from .outputs import named_inputs
 from .sources import refuse_inputs
+
+Find = Callable[[RestoreOptions], Sequence[Face]]
 
 SHOWN = (
     "strength=0.4/0.8/1",
@@ -66,9 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
     parses = any(row.name == "mask" and set(row.values) != {"box"} for row in rows)
     equipment = load_equipment(arguments, replace(options, mask="face") if parses else options)
     image = read_image(arguments.input, equipment.device).pixels
-    faces = _faces(arguments, equipment, image, options)
-    shown = _shown(arguments.face, faces)
-    sheet = OptionSheet(image, faces, shown, equipment.restorer, options, equipment.upscaler, print)
+    find = _finder(arguments, equipment, image)
+    faces = find(options)
+    shown = _shown(arguments.face, [faces[place] for place in ordered(faces, options.order)])
+    sheet = OptionSheet(image, find, shown, equipment.restorer, options, equipment.upscaler, print)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     drawn, _ = equipment.in_memory(lambda: sheet.draw(rows))
     write_image(arguments.output, Picture(drawn))
@@ -90,13 +95,18 @@ def read_row(text: str) -> Row:
     return Row(info.name, tuple(getattr(RestoreOptions(**{info.name: value}), info.name) for value in read))
 
 
-def _faces(
-    arguments: argparse.Namespace, equipment: Equipment, image: Tensor, options: RestoreOptions
-) -> Sequence[Face]:
+def _finder(arguments: argparse.Namespace, equipment: Equipment, image: Tensor) -> Find:
+    """What is found with given options: as `restore` does, but once for all that look for the same."""
     if arguments.landmarks:
-        return read_landmarks(arguments.landmarks, arguments.input)
-    restorer = equipment.restorer
-    return [] if restorer.detector is None else restorer.find_faces(image, replace(options, min_face=0))
+        faces = read_landmarks(arguments.landmarks, arguments.input)
+        return lambda options: faces
+
+    @cache
+    def search(threshold: float, min_face: int, max_tilt: int) -> list[Face]:
+        options = RestoreOptions(threshold=threshold, min_face=min_face, max_tilt=max_tilt)
+        return equipment.restorer.find_faces(image, options)
+
+    return lambda options: search(options.threshold, options.min_face, options.max_tilt)
 
 
 def _shown(number: int | None, faces: Sequence[Face]) -> int:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..alignment import crop_transform, enlarged
+from ..errors import UnsupportedImageError
 from ..faces import Face
 from ..geometry.enlarging import Background
 from ..geometry.regions import Region, crop_region
@@ -18,6 +19,7 @@ from ..judging import judge
 from ..options import RestoreOptions
 from ..restoration import FaceReport, Restoration
 from ..restorer import FaceRestorer
+from ..selection import ordered
 from ..task import Request
 from .layout import (
     CAPTION_SIZE,
@@ -33,7 +35,9 @@ from .layout import (
 )
 
 # Options that decide on who is restored; they are shown on the whole photo, all others on one face.
-CHOOSING = ("select", "min_face", "max_faces", "fade_until", "max_turn", "order", "min_score", "threshold")
+CHOOSING = (
+    "select", "min_face", "max_faces", "fade_until", "max_turn", "order", "min_score", "threshold", "max_tilt",
+)  # fmt: skip
 CROP = 512  # px; of any size, since only its place counts
 TALLEST = 600  # px of a picture
 DIM = 0.3  # brightness of the photo around the chosen faces
@@ -52,13 +56,14 @@ class Row:
 
 @dataclass(frozen=True)
 class OptionSheet:
-    """`image` (3, H, W) and its `faces`, of which number `shown` is restored to show what an option looks like.
+    """`image` (3, H, W), the faces that `find` tells in it, and one of them, by which looks are shown.
 
-    `on_picture` is told of each picture before it is made.
+    `find` takes the options, some of which say what is looked for. `shown` is the number of that face as `options`
+    number them. `on_picture` is told of each picture before it is made.
     """
 
     image: Tensor
-    faces: Sequence[Face]
+    find: Callable[[RestoreOptions], Sequence[Face]]
     shown: int
     restorer: FaceRestorer
     options: RestoreOptions
@@ -74,8 +79,11 @@ class OptionSheet:
         return torch.cat(parts, dim=1)
 
     def _looks(self, row: Row) -> Iterator[tuple[str, Tensor]]:
-        face = self.faces[self.shown]
+        faces = self.find(self.options)
+        face = faces[ordered(faces, self.options.order)[self.shown]]
         before = self._around(face, self.image, 1.0)
+        if before.numel() == 0:
+            raise UnsupportedImageError(f"face {self.shown} lies outside the picture; wanted one to show looks on")
         size = _fitting(before, len(row.values) + 1)
         yield f"face {self.shown} as it is", resize(before, *size)
         for value in row.values:
@@ -98,8 +106,7 @@ class OptionSheet:
         for value in row.values:
             self.on_picture(f"{row.name} {value}")
             varied = replace(self.options, strength=1.0, **{row.name: value})
-            sure = [face for face in self.faces if face.score >= varied.threshold]
-            reports = judge(Request(self.image, varied), sure)
+            reports = judge(Request(self.image, varied), self.find(varied))
             yield _count(row.name, value, reports), _marked(photo, reports, size[1] / self.image.shape[2])
 
 
@@ -113,17 +120,21 @@ def _fitting(picture: Tensor, columns: int) -> tuple[int, int]:
 def _label(name: str, value: Any, options: RestoreOptions, result: Restoration) -> str:
     report = result.faces[0]
     if not report.restored:
-        return f"{name} {value}: {report.reason}"
-    label = f"{name} {value}" + (f", {result.scale:.2g} times" if value == "auto" else "")
+        return f"{_setting(name, value)}: {report.reason}"
+    label = _setting(name, value) + (f", {result.scale:.2g} times" if value == "auto" else "")
     return label if report.strength == options.strength else f"{label}, strength {report.strength:.2f}"
 
 
 def _count(name: str, value: Any, reports: Sequence[FaceReport]) -> str:
     """How many faces a value chooses, all of which get the whole strength unless it says how much they get."""
     strengths = [report.strength for report in reports if report.restored]
-    label = f"{name} {value}: {len(strengths)} chosen"
+    label = f"{_setting(name, value)}: {len(strengths)} chosen"
     mean = sum(strengths) / max(1, len(strengths))
     return label if mean in (0, 1) else f"{label}, mean strength {mean:.2f}"
+
+
+def _setting(name: str, value: Any) -> str:
+    return f"{name} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 def _outlined(picture: Tensor, mask: Tensor) -> Tensor:
