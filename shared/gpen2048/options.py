@@ -199,7 +199,7 @@ def _plain(value: Any) -> Any:
 
 def _parse_select(value: Any) -> Select:
     """A word as it is; 0, "0,2" or [0, 2] as a tuple of face numbers."""
-    if value in ("all", "largest", "centre"):
+    if isinstance(value, str) and value in ("all", "largest", "centre"):
         return value
     try:
         given: Any = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else value

@@ -73,8 +73,12 @@ class FaceRestorer:
         frames of a batch share. `on_progress(done, total, what)` is told of every stage of every face, and whatever it
         raises passes through. Pixels outside the mask are the input's own at scale 1; above, they are `background`, the
         enlarged picture (3, H', W') or what gives it for (image, (H', W')), by default a Lanczos enlargement.
-        Only faces whose middle lies in `region` (h, w), a mask in [0, 1] of any size, are restored. With `in_place` the
-        result may lie where `image` was, which spares a copy of the picture; `image` is not to be used any more.
+        Only faces whose middle lies where `region` (h, w), a mask in [0, 1] of any size, is above a half are restored.
+        With `in_place` the result may lie where `image` was, which spares a copy of the picture; `image` is not to be
+        used any more.
+
+        Raises ValueError for arguments of other shapes and ranges, WeightsNotFoundError without a detector or a parser
+        where one is needed, and DeviceError where the device computes wrongly; PyTorch's error when memory is short.
         """
         request = Request(image, options, faces, scale, background, on_progress, region=region, in_place=in_place)
         return next(self.each([request]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -26,7 +27,7 @@ Steadied = Callable[[object, Parsed], Parsed]
 class Request:
     """A picture to restore; the fields are the arguments of FaceRestorer.
 
-    Raises ValueError for any other `image`, or `choices` that are not one for each of `faces`.
+    Raises ValueError for any other `image`, `scale` or `region`, or `choices` that are not one for each of `faces`.
     """
 
     image: Tensor  # (3, H, W) float32 RGB in [0, 1]
@@ -45,6 +46,10 @@ class Request:
         image = self.image
         if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.float32 or 0 in image.shape:
             raise ValueError(f"image is {image.dtype} {tuple(image.shape)}; wanted torch.float32 (3, height, width)")
+        if self.scale is not None and not 0 < self.scale < math.inf:
+            raise ValueError(f"scale is {self.scale}; wanted more than 0, and a number")
+        if self.region is not None and (self.region.ndim != 2 or 0 in self.region.shape):
+            raise ValueError(f"region is {tuple(self.region.shape)}; wanted (height, width)")
         if self.choices is not None and (self.faces is None or len(self.choices) != len(self.faces)):
             faces = "no faces" if self.faces is None else f"{len(self.faces)} faces"
             raise ValueError(f"{len(self.choices)} choices for {faces}; wanted one for each face given")

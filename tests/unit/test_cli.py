@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from gpen2048.cli import main, restoring
 from gpen2048.cli.progress import ByteBar
 from gpen2048.images import read_image
+from gpen2048.sheets.layout import GAP, LABEL_BRIGHTNESS, LABEL_SIZE, MARGIN, column_width, resize, text_row
 from PIL import Image
 
 Command = tuple[int, str, str]
@@ -65,6 +67,24 @@ def test_restore_writes_picture_report_and_sheet(
     (picture,) = content["pictures"]
     assert len(picture["faces"]) == 2 and picture["faces"][0]["restored"] and picture["options"]["strength"] == 1
     assert content["network"].startswith(str(network)) and content["precision"] == "fp32"
+
+
+def test_the_sheet_shows_the_input_beside_the_output_and_each_face(
+    run: Any, tmp_path: Path, photo_path: Path, landmarks: Path
+) -> None:
+    out, sheet = tmp_path / "o.png", tmp_path / "sheet.png"
+    sharpening = tmp_path / "GPEN-BFR-256.pth"
+    run("passthrough", sharpening, "--size", "256", "--sharpen", "3")
+    faces = ["--network", sharpening, "--landmarks", landmarks, "--strength", "1", "--device", "cpu"]
+    code, *_ = run("restore", photo_path, "-o", out, "--compare", sheet, *faces)
+    assert code == 0
+    shown = read_image(sheet).pixels
+    width, height = column_width(2), round(568 * column_width(2) / 1328)
+    top = MARGIN + text_row(["before"], LABEL_SIZE, LABEL_BRIGHTNESS).shape[1]
+    for path, left in ((photo_path, MARGIN), (out, MARGIN + width + GAP)):
+        wanted = resize(read_image(path).pixels, height, width)
+        assert (shown[:, top : top + height, left : left + width] - wanted).abs().max() < 2 / 255, path.name
+    assert shown.shape[1] > top + height + 2 * column_width(4)  # a row for each face
 
 
 def test_a_report_serves_as_landmarks(
@@ -219,6 +239,19 @@ def test_a_reader_that_has_had_enough_is_no_failure(network: Path) -> None:
     assert child.stdout is not None and child.stderr is not None
     child.stdout.close()
     assert child.stderr.read() == "" and child.wait() == 141
+
+
+def test_what_sigterm_did_before_it_does_again(run: Any, network: Path) -> None:
+    before = signal.signal(signal.SIGTERM, print_stack)
+    try:
+        assert run("inspect", network)[0] == 0
+        assert signal.getsignal(signal.SIGTERM) is print_stack
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def print_stack(*_: object) -> None:
+    """A program's own way to meet a signal."""
 
 
 @pytest.mark.parametrize(

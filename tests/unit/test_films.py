@@ -469,6 +469,13 @@ def test_apples_players_are_told_the_name_they_know_h265_by(tmp_path: Path, pict
         assert film.streams.video[0].codec_context.codec_tag == "hvc1"
 
 
+def test_an_mp4_plays_while_it_is_loaded(tmp_path: Path, pictures: list[Tensor]) -> None:
+    source = make_film(tmp_path / "in.mp4", pictures[:4])
+    copy(source, tmp_path / "out.mp4")
+    data = (tmp_path / "out.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
 def test_what_a_file_says_of_itself_is_kept_but_for_its_kind(tmp_path: Path, pictures: list[Tensor]) -> None:
     plain = make_film(tmp_path / "plain.mp4", pictures[:3])
     with av.open(str(plain)) as source, av.open(str(tmp_path / "in.mp4"), "w") as told:

@@ -73,5 +73,13 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert (options.strength, options.min_face, options.select, options.scale) == (0.5, 20, (0, 2), 2)
     assert {type(options.strength), type(options.min_face), type(options.scale)} == {float, int}
     assert RestoreOptions(select=np.int64(1)).select == (1,)
+    assert RestoreOptions(select=np.array([2, 0])).select == (2, 0)  # pyright: ignore[reportArgumentType]  taken too
+
+
+@pytest.mark.parametrize("wrong", [16.5, float("nan"), "16", None, True])
+def test_whole_numbers_are_whole(wrong: Any) -> None:
+    assert RestoreOptions(min_face=20.0).min_face == 20  # pyright: ignore[reportArgumentType]  taken too
+    with pytest.raises(InvalidOptionError, match=r"min_face is .*; wanted a (whole )?number from 0 to"):
+        RestoreOptions(min_face=wrong)
     with pytest.raises(InvalidOptionError, match="strength is True"):
         RestoreOptions(strength=np.bool_(True))

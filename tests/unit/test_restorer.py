@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,23 @@ def test_progress_tells_every_stage_of_every_face(
 def test_a_wrong_image_is_named(tiny_passthrough: Network, image: Tensor) -> None:
     with pytest.raises(ValueError, match=r"wanted torch.float32 \(3, height, width\)"):
         FaceRestorer(tiny_passthrough)(image, faces=[])
+
+
+@pytest.mark.parametrize("scale", [0, -1.0, math.nan, math.inf])
+def test_a_wrong_scale_or_region_is_named(tiny_passthrough: Network, scale: float) -> None:
+    restorer, image = FaceRestorer(tiny_passthrough), torch.zeros(3, 8, 8)
+    with pytest.raises(ValueError, match=r"scale is .*; wanted more than 0"):
+        restorer(image, faces=[], scale=scale)
+    for region in (torch.ones(1, 8, 8), torch.ones(8), torch.ones(0, 8)):
+        with pytest.raises(ValueError, match=r"region is .*; wanted \(height, width\)"):
+            restorer(image, faces=[], region=region)
+
+
+def test_what_a_network_overshoots_is_cut(network_that: Any, portrait: Tensor, portrait_face: Face) -> None:
+    network = network_that(lambda crops: crops * 3 - 1)
+    result = FaceRestorer(network, batch=0)(portrait, RestoreOptions(strength=1), faces=[portrait_face])
+    for shown in (result.image, result.crops[0][1]):
+        assert shown.min() == 0 and shown.max() == 1
 
 
 def test_no_detector_and_no_faces(tiny_passthrough: Network) -> None:

@@ -123,12 +123,22 @@ def test_a_face_comes_and_goes_softly(fast: FaceRestorer, portrait: Tensor, port
     assert strengths[9] == 0 and strengths[30] == 0 and strengths[10 + FADE : 30 - FADE] == [1.0] * (20 - 2 * FADE)
     assert np.abs(np.diff(strengths)).max() < 0.35
     assert results[10].mask.max() == 1  # the mask is that of the whole face; its share grows
+    assert "comes or goes: strength x " in results[11].faces[0].note and results[20].faces[0].note == ""
 
 
 def test_a_false_alarm_of_one_frame_is_hardly_seen(fast: FaceRestorer, portrait: Tensor, portrait_face: Face) -> None:
     seen = [[portrait_face] if t == 10 else [] for t in range(20)]
     results = list(restore_sequence([portrait] * 20, fast, FULL, faces=seen))
     assert sum(report.strength for result in results for report in result.faces) < 0.05
+
+
+def test_who_is_seen_for_a_moment_gets_less_away_from_it(portrait: Tensor, portrait_face: Face) -> None:
+    unsure = Face(portrait_face.box, portrait_face.landmarks, 0.6)
+    seen = iter([portrait_face if t == 0 else unsure] for t in range(24))
+    found = FaceRestorer(Contrast(), lambda *_, **__: next(seen))  # pyright: ignore[reportArgumentType]  # stand-ins
+    reports = [result.faces[0] for result in restore_sequence([portrait] * 24, found, FULL)]
+    assert reports[4].strength == 1 and 0 < reports[9].strength < 0.9 and reports[16].strength == 0
+    assert "seen for a moment: strength x " in reports[9].note and reports[4].note == ""
 
 
 def test_choices_do_not_flicker(fast: FaceRestorer, portrait: Tensor, portrait_face: Face) -> None:
@@ -392,7 +402,8 @@ def test_a_region_may_be_another_in_each_frame(
     frames, faces = [portrait] * 24, [[portrait_face]] * 24
     results = restore_sequence(frames, FaceRestorer(tiny_passthrough), FULL, faces=faces, region=region)
     reports = [result.faces[0] for result in results]
-    assert reports[0].strength > 0.95 and reports[23].strength < 0.05
+    assert reports[4].strength > 0.95 and reports[18].strength < 0.05
+    assert reports[21].strength == 0 and not reports[21].restored  # what is not seen costs no run of the network
     assert set(asked) == set(range(24)) and reports[8].strength > reports[12].strength > reports[16].strength
 
 

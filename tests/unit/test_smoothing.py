@@ -121,6 +121,13 @@ def test_pictures_shown_several_times_are_smoothed_as_others(held: int) -> None:
     assert _jitter(path[first], truth[first]) < _jitter(seen[first], truth[first]) / 5
 
 
+def test_steps_of_a_detector_that_rounds_are_smoothed_out() -> None:
+    """Most frames are told as the one before, which looks as if there were no noise at all."""
+    truth = _path(lambda t: (0.05 * t, 0.02 * t))
+    seen = np.round(truth * 4) / 4
+    assert _jitter(_smoothed(seen), truth) < _jitter(seen, truth) / 4
+
+
 def test_one_and_two_frames_are_returned_as_they_are() -> None:
     values = LANDMARKS.reshape(1, -1)
     assert np.allclose(smooth([0], values, 10, SIZE), values[0])

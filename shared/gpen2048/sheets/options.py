@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -134,7 +134,8 @@ def _count(name: str, value: Any, reports: Sequence[FaceReport]) -> str:
 
 
 def _setting(name: str, value: Any) -> str:
-    return f"{name} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
+    numbers = cast("tuple[int, ...]", value) if isinstance(value, tuple) else None
+    return f"{name} {value if numbers is None else ','.join(map(str, numbers))}"
 
 
 def _outlined(picture: Tensor, mask: Tensor) -> Tensor:
