@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,3 +83,22 @@ def test_the_page_tells_what_each_found_and_keeps_what_was_measured_by_hand(page
     assert "| bfr-2048 | tf32, fused (given up) |" in told and "| 2048 | x1 | float16 | replayed | 3.671 |" in told
     assert "| selfie | 1 | facexlib | detection | 0 |" in told
     assert "| selfie | 1 | facexlib | detection at 640 px | 1 |" in told
+
+
+def test_make_benchmark_asks_for_the_detector_first(tmp_path: Path) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("needs make")
+    detector = tmp_path / "detector.pth"
+    detector.touch()
+    clean = {key: value for key, value in os.environ.items() if key not in ("DETECTOR", "MAKEFLAGS", "MFLAGS")}
+
+    def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["make", "-f", str(ROOT / "Makefile"), *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True)
+
+    refused = make("detector")
+    assert refused.returncode and "DETECTOR=FILE" in refused.stdout
+    assert make("detector", f"DETECTOR={detector}").returncode == 0
+    (tmp_path / "pyproject.toml").touch()
+    planned = make("--dry-run", "benchmark").stdout
+    assert planned.index("DETECTOR=FILE") < planned.index("network.py")
