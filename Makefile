@@ -14,8 +14,8 @@ test test-floor test-ceiling: export OMP_WAIT_POLICY := passive
 
 DEMO_PHOTO := tests/data/solvay-1927.png
 
-.PHONY: demo test test-ray acceptance-batch fuzz check test-matrix test-floor test-ceiling benchmark benchmark-page \
-	benchmark-scale benchmark-cuda clean
+.PHONY: demo test test-ray acceptance-batch fuzz check test-matrix test-floor test-ceiling detector benchmark \
+	benchmark-page benchmark-scale benchmark-cuda clean
 
 demo: .venv/ready
 	.venv/bin/gpen2048 restore $(DEMO_PHOTO) -o demo/restored.png --scale 2 --demo \
@@ -49,14 +49,22 @@ test-floor: .venv-floor/ready
 test-ceiling: .venv-ceiling/ready
 	.venv-ceiling/bin/python $(PYTEST)
 
-# DETECTOR=FILE names the RetinaFace weights, else they are looked for in weights/.
-benchmark: .venv/ready
+# The RetinaFace weights; only make benchmark cannot do without.
+DETECTOR ?= $(firstword $(wildcard $(foreach name,detection_Resnet50_Final RetinaFace-R50 \
+	detection_mobilenet0.25_Final,$(addprefix weights/$(name),.safetensors .pth .pt .onnx))))
+
+# Said before an hour of measuring.
+detector:
+	@test -f "$(DETECTOR)" || { echo "make benchmark wants RetinaFace's weights, and $(if $(DETECTOR),$(DETECTOR) is no\
+	 file,weights/ has none): name the file with DETECTOR=FILE (weights/README.md has links)"; exit 1; }
+
+benchmark: detector .venv/ready
 	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[benchmark]"
 	.venv/bin/python benchmarks/network.py --sizes 256 512 1024 2048 --low-memory --rounds 3
 	.venv/bin/python benchmarks/network.py --sizes 512 --batches 2 4 --baselines onnxruntime --rounds 3 --add
 	.venv/bin/python benchmarks/network.py --sizes 2048 --batches 2 --baselines onnxruntime --rounds 2 --add
-	.venv/bin/python benchmarks/pipeline.py $(if $(DETECTOR),--detector $(DETECTOR))
-	.venv/bin/python benchmarks/growth.py $(if $(DETECTOR),--detector $(DETECTOR))
+	.venv/bin/python benchmarks/pipeline.py --detector "$(DETECTOR)"
+	.venv/bin/python benchmarks/growth.py --detector "$(DETECTOR)"
 	$(MAKE) benchmark-page
 
 # On a machine with an NVIDIA GPU; AUTHORS=FOLDER names a checkout of the authors' code, to be measured beside ours.
@@ -73,7 +81,7 @@ benchmark-page: .venv/ready
 
 benchmark-scale: .venv/ready-ray
 	.venv/bin/python -m pip install -q --disable-pip-version-check -e ".[film,benchmark]"
-	.venv/bin/python benchmarks/scale.py $(if $(DETECTOR),--detector $(DETECTOR))
+	.venv/bin/python benchmarks/scale.py $(if $(DETECTOR),--detector "$(DETECTOR)")
 	$(MAKE) benchmark-page
 
 .venv/ready: pyproject.toml

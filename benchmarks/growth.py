@@ -2,7 +2,8 @@
 
     python benchmarks/growth.py --detector weights/detection_mobilenet0.25_Final.pth
 
-In place of the network stands one that returns its input; the network's own time is the same for every face. Exponents
+In place of the network stands one that returns its input, so that its stage is the crops' way to [-1, 1] and back and
+counts too; the network's own time is the same for every face. Exponents
 are slopes of logarithms: 1 is in proportion. Memory is what the process held at most beyond what it held before, the
 picture itself not counted.
 """
@@ -15,11 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import figures
 import numpy as np
 import pictures
 import timing
 import torch
-from gpen2048.cli.stages import AROUND, TimedRestorer
+from gpen2048.cli.stages import STAGES, TimedRestorer
 from gpen2048.detection import load_detector
 from gpen2048.faces import Face
 from gpen2048.options import RestoreOptions
@@ -86,9 +88,8 @@ def _measure(restorer: TimedRestorer, image: Tensor, faces: Sequence[Face] | Non
     for _ in range(rounds):
         restorer.restore(image, RestoreOptions(max_crops=0), faces)
         runs.append(restorer.seconds)
-    stages = {stage: medians([run[stage] for run in runs]) for stage in AROUND}
-    around = {clock: sum(stage[clock] for stage in stages.values()) for clock in ("wall", "processor")}
-    return {"found": found, "stages": stages, "around": around, "peak_bytes": peak}
+    stages = {stage: medians([run[stage] for run in runs]) for stage in STAGES}
+    return {"found": found, "stages": stages, "around": figures.around(stages), "peak_bytes": peak}
 
 
 def _exponent(rows: Sequence[Row], against: str, clock: str, stage: str | None = None) -> float:

@@ -1,4 +1,4 @@
-"""The page's section about fused levels on CUDA."""
+"""The page's sections about fused levels on CUDA, and about what was measured there by hand."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from sections import Table, pyplot, section, table
 
 
 def levels(result: dict[str, Any], name: str) -> str:
+    """What levels.py measured."""
+    return _section(f"Fused levels on {result['machine']['device']}", result, name)
+
+
+def by_hand(result: dict[str, Any], name: str) -> str:
+    """What no script of these measures, and so none can measure again: single kernels, whole networks, errors."""
+    text = _whole(result["whole_before_fusing"]) + _errors(result["errors"])
+    text += "".join(f"\n{note}\n" for note in result["notes"])
+    return _section(f"Measured by hand on {result['machine']['device']}", result, name, text)
+
+
+def _section(title: str, result: dict[str, Any], name: str, more: str = "") -> str:
     rows = [_row(row) for row in result["levels"]]
     measured = [row for row in result["levels"] if row["library_ms"] is not None]
     figure, axes = pyplot.subplots(figsize=(7, 0.35 * len(measured) + 1))
@@ -17,9 +29,7 @@ def levels(result: dict[str, Any], name: str) -> str:
     axes.invert_yaxis()
     axes.set_xlabel("times as fast as by library")
     text = table(["px", "part", "precision", "library ms", "fused ms", "times as fast"], rows)
-    text += _whole(result.get("whole_before_fusing", [])) + _errors(result.get("errors", []))
-    text += "".join(f"\n{note}\n" for note in result.get("notes", []))
-    return section(f"Fused levels on {result['machine']['device']}", figure, name, text)
+    return section(title, figure, name, text + more)
 
 
 def _row(row: dict[str, Any]) -> list[str]:
@@ -41,7 +51,7 @@ def _whole(runs: list[dict[str, Any]]) -> str:
         ]
         for run in runs
     ]
-    return "\n" + table(["px", "faces", "precision", "CUDA graph", "ms before fusing"], rows) if rows else ""
+    return "\n" + table(["px", "faces", "precision", "CUDA graph", "ms before fusing"], rows)
 
 
 def _errors(seen: list[dict[str, Any]]) -> str:
@@ -56,4 +66,4 @@ def _errors(seen: list[dict[str, Any]]) -> str:
         for row in seen
     ]
     head = ["network", "precision", "largest error, of std", "largest, levels", "rms, levels"]
-    return "\n" + table(head, rows) if rows else ""
+    return "\n" + table(head, rows)

@@ -18,6 +18,7 @@ from typing import Any
 import timing
 import torch
 from contenders import CONFIGS, Task, contender, export
+from figures import processor
 
 # On the CPU memory is that of a whole process, on CUDA that of the allocator.
 PRECISIONS = {"cpu": ["float32", "bfloat16"], "cuda": ["float16", "bfloat16", "tf32", "float32"]}
@@ -69,17 +70,16 @@ def _group(baseline: str, task: Task, options: argparse.Namespace) -> dict[str, 
     table: dict[str, Any] = {}
     for name, worker in workers.items():
         table[name] = {**timing.summary(samples[name]), PEAK[options.device.split(":")[0]]: worker.finish()}
-        for field in ("wall", "user"):
-            table[name][f"{field}_speedup"] = timing.ratio(samples[baseline], samples[name], field)
-        _show(task, name, table[name])
+        table[name]["wall_speedup"] = timing.ratio(samples[baseline], samples[name], "wall")
+        _show(task, name, table[name], table[baseline])
     return table
 
 
-def _show(task: Task, name: str, row: dict[str, Any]) -> None:
+def _show(task: Task, name: str, row: dict[str, Any], baseline: dict[str, Any]) -> None:
     memory = next(row[field] for field in PEAK.values() if field in row)
     print(
-        f"{task['size']:5d} px x{task['batch']}  {name:24s} {row['wall']:9.4f} s, processor {row['user']:8.4f} s, "
-        f"{row['wall_speedup']['median']:5.2f}x (processor {row['user_speedup']['median']:5.2f}x), "
+        f"{task['size']:5d} px x{task['batch']}  {name:24s} {row['wall']:9.4f} s, processor {processor(row):8.4f} s, "
+        f"{row['wall_speedup']['median']:5.2f}x (processor {processor(baseline) / processor(row):5.2f}x), "
         + ("" if memory is None else f"{memory / 1e9:5.2f} GB"),
         flush=True,
     )

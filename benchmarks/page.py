@@ -10,25 +10,33 @@ from pathlib import Path
 from typing import Any
 
 import timing
-from levels_page import levels
+from figures import processor, share
+from levels_page import by_hand, levels
 from scale_page import scale
 from sections import PLOTS, Table, pyplot, section, table
 
 PAGE = Path(__file__).parent / "README.md"
 HEAD = """# Benchmarks
 
-Made by `make benchmark-page` from the JSON files in `results/`, which `make benchmark` measures, on NVIDIA's GPUs `make
-benchmark-cuda`; do not edit. Ratios are medians over neighbouring runs of the contenders, each in its turn (those
-of fused levels are of two medians); "processor" is the time of all threads together.
+Made by `make benchmark-page` from the JSON files in `results/`; do not edit. `make benchmark DETECTOR=FILE` measures
+the network, what is around it and how that grows, `make benchmark-scale` folders, films and workers, `make
+benchmark-cuda` the network and its fused levels on NVIDIA's GPUs. No script repeats what was measured by hand.
+"processor" is user and system time of all threads together. Times as fast are medians over neighbouring runs of the
+contenders, each in its turn; those of the processor and of fused levels are of two medians.
 """
+PIPELINE = """In its place stood one that returns its input: its
+stage is the crops' way from [0, 1] to [-1, 1] and back, and counts as work around the network. gpen2048 cuts out and
+lays back what it found, facexlib the faces that are known, whether it found them or not.
+"""
+UNCOUNTED = """- These figures lack the crops' way from [0, 1] to [-1, 1] and back, which was not counted then. By this
+  machine's table above it adds to each face a 29th of what the group photo's stage "network" takes."""
 
 
 def main() -> None:
     """Writes the page; a kind without results is left out."""
     PLOTS.mkdir(parents=True, exist_ok=True)
     parts = [HEAD]
-    kinds = (("network", _network), ("levels", levels), ("pipeline", _pipeline), ("growth", _growth), ("scale", scale))
-    for kind, written in kinds:
+    for kind, written in KINDS.items():
         for path in _newest(kind):
             result = json.loads(path.read_text())
             parts.append(written(result, path.stem) + _origin(result["machine"], path))
@@ -48,9 +56,9 @@ def _network(result: dict[str, Any], name: str) -> str:
     rows: Table = []
     for run in result["runs"]:
         for baseline, contenders in run["against"].items():
-            for contender, row in contenders.items():
+            for contender in contenders:
                 if contender != baseline:
-                    rows.append(_network_row(run, baseline, contender, row))
+                    rows.append(_network_row(run, baseline, contender))
     figure, axes = pyplot.subplots(figsize=(7, 0.4 * len(rows) + 1))
     axes.barh([" ".join(row[:4]) for row in rows], [float(row[6].rstrip("x")) for row in rows])
     axes.axvline(1, color="black", linewidth=0.8)
@@ -60,22 +68,24 @@ def _network(result: dict[str, Any], name: str) -> str:
     return section(f"The network on {_place(result)}", figure, name, table(head, rows))
 
 
-def _network_row(run: dict[str, Any], baseline: str, contender: str, row: dict[str, Any]) -> list[str]:
+def _network_row(run: dict[str, Any], baseline: str, contender: str) -> list[str]:
+    row, slow = (run["against"][baseline][name] for name in (contender, baseline))
     peak = row.get("peak_bytes_over_loaded", row.get("peak_bytes_with_weights"))
-    speed = [f"{row[f'{clock}_speedup']['median']:.2f}x" for clock in ("wall", "user")]
-    seconds = [f"{value:.{2 if value > 0.1 else 4}f}" for value in (row["wall"], row["user"] + row["system"])]
+    speed = [f"{value:.2f}x" for value in (row["wall_speedup"]["median"], processor(slow) / processor(row))]
+    seconds = [f"{value:.{2 if value > 0.1 else 4}f}" for value in (row["wall"], processor(row))]
     memory = "–" if peak is None else f"{peak / 1e6:.0f}"
     return [str(run["size"]), f"x{run['batch']}", contender, f"vs {baseline}", *seconds, *speed, memory]
 
 
 def _pipeline(result: dict[str, Any], name: str) -> str:
     rows: Table = []
+    network = result["network"]
     figure, axes = pyplot.subplots(figsize=(7, 3))
     labels = list(result["pictures"])
     left = [0.0] * len(labels)
-    for stage in ("detection", "crops", "paste", "rest"):
+    for stage in result["pictures"][labels[0]]["stages"]["gpen2048"]:
         shares = [_share(result, picture, stage) for picture in labels]
-        axes.barh(labels, shares, left=left, label=stage)
+        axes.barh(labels, shares, left=left, label="to [-1, 1] and back" if stage == "network" else stage)
         left = [a + b for a, b in zip(left, shares)]
     axes.axvline(10, color="black", linewidth=0.8, linestyle="--")
     axes.set_xlabel("% of the network's own processor time")
@@ -83,20 +93,24 @@ def _pipeline(result: dict[str, Any], name: str) -> str:
     for label, picture in result["pictures"].items():
         for who, stages in picture["stages"].items():
             for stage, seconds in stages.items():
-                rows.append([label, str(picture["faces"]), who, stage, *_both(seconds)])
-        share = [f"{picture['share'][clock]:.1%}" for clock in ("wall", "processor")]
-        rows.append([label, str(picture["faces"]), "gpen2048", "**share of the network's time**", *share])
-    network = result["network"]
+                rows.append([label, str(picture["faces"]), who, stage, _found(picture, who, stage), *_both(seconds)])
+        shares = [f"{part:.1%}" for part in share(picture["stages"]["gpen2048"], network, picture["faces"]).values()]
+        rows.append([label, str(picture["faces"]), "gpen2048", "**share of the network's time**", "", *shares])
     text = f"The network itself takes {network['wall']:.2f} s a face at {network['size']} px "
-    text += f"(processor {network['processor']:.2f} s). In its place stood one that returns its input.\n\n"
-    head = ["picture", "faces", "who", "stage", "s", "processor s"]
+    text += f"(processor {network['processor']:.2f} s). {PIPELINE}\n"
+    head = ["picture", "faces", "who", "stage", "found", "s", "processor s"]
     return section(f"Everything around it on {_place(result)}", figure, name, text + table(head, rows))
 
 
 def _share(result: dict[str, Any], picture: str, stage: str) -> float:
     measured = result["pictures"][picture]
-    network = result["network"]["processor"] * measured["faces"]
-    return 100 * measured["stages"]["gpen2048"][stage]["processor"] / network
+    one = {stage: measured["stages"]["gpen2048"][stage]}
+    return 100 * share(one, result["network"], measured["faces"])["processor"]
+
+
+def _found(picture: dict[str, Any], who: str, stage: str) -> str:
+    """How many faces a stage that looks for them found."""
+    return str(picture["found"][who + stage.removeprefix("detection")]) if stage.startswith("detection") else ""
 
 
 def _growth(result: dict[str, Any], name: str) -> str:
@@ -121,6 +135,8 @@ def _growth(result: dict[str, Any], name: str) -> str:
             f"- {key}: time grows with exponent {value['exponent']:.2f} (detection {value['detection_exponent']:.2f})"
             + ("." if room is None else f", memory by {room:.0f} bytes a pixel.")
         )
+    if "network" not in rows[0]["stages"]:
+        lines.append(UNCOUNTED)
     return section(f"How it grows on {_place(result)}", figure, name, "\n".join(lines) + "\n")
 
 
@@ -138,6 +154,16 @@ def _origin(machine: dict[str, Any], path: Path) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
     where = f"{machine['device']}, {machine['threads']} threads, Python {machine['python']}, {versions}"
     return f"\n{machine['date'][:10]}, {where} ([{path.name}](results/{path.name})).\n"
+
+
+KINDS = {
+    "network": _network,
+    "levels": levels,
+    "by-hand": by_hand,
+    "pipeline": _pipeline,
+    "growth": _growth,
+    "scale": scale,
+}
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     python benchmarks/pipeline.py --detector weights/detection_mobilenet0.25_Final.pth
 
-Both find, cut out and lay back the same faces of the same pictures with the same detector, in turns in one process; in
-place of the network stands one that returns its input. The picture becomes the result, as on the command line. The
-network itself is timed apart, for the share that the rest takes of its time.
+Both look for faces in the same pictures with the same detector, in turns in one process. facexlib misses some (at full
+size the selfie's), so it is given the known ones to cut out and lay back, and we take those that we find; how many each
+found is kept. In place of the network stands one that returns its input. The picture becomes the result, as on the
+command line. The network itself is timed apart, for the share that all the rest takes of its time.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import figures
 import peer
 import pictures
 import timing
 import torch
-from gpen2048.cli.stages import AROUND, STAGES, Seconds, TimedRestorer, now
+from gpen2048.cli.stages import STAGES, Seconds, TimedRestorer, now
 from gpen2048.detection import load_detector
+from gpen2048.errors import WeightsNotFoundError
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
 from gpen2048.options import RestoreOptions
@@ -62,7 +65,11 @@ def arguments(text: str | None) -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=2048, help="of the crops, px")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    options.detector = options.detector or require_file(DETECTOR_STEMS, default_folder(), "detector", "--detector FILE")
+    if options.detector is None:
+        try:
+            options.detector = require_file(DETECTOR_STEMS, default_folder(), "detector", "--detector FILE")
+        except WeightsNotFoundError as error:
+            parser.error(str(error))
     return options
 
 
@@ -101,18 +108,17 @@ def _summary(
     name: str, image: Tensor, found: dict[str, int], faces: int, samples: dict[str, Samples], network: dict[str, float]
 ) -> dict[str, Any]:
     stages = {who: {stage: medians(values) for stage, values in each.items()} for who, each in samples.items()}
-    around = {k: sum(stages["gpen2048"][stage][k] for stage in AROUND) for k in ("wall", "processor")}
-    share = {k: around[k] / (network[k] * faces) for k in around}
+    share = figures.share(stages["gpen2048"], network, faces)
     print(f"{name}, {image.shape[2]} x {image.shape[1]}, {faces} faces; found {found}; around the network "
           f"{share['wall']:.1%} of its time on the clock, {share['processor']:.1%} of the processor's")  # fmt: skip
     for who, each in stages.items():
         print(f"  {who:9}", ", ".join(f"{s} {v['wall']:.3f} s ({v['processor']:.3f})" for s, v in each.items()))
     size = [image.shape[1], image.shape[2]]
-    return {"size": size, "faces": faces, "found": found, "stages": stages, "around": around, "share": share}
+    return {"size": size, "faces": faces, "found": found, "stages": stages}
 
 
 def medians(samples: list[Seconds]) -> dict[str, float]:
-    return {k: statistics.median(getattr(sample, k) for sample in samples) for k in ("wall", "processor")}
+    return {k: statistics.median(getattr(sample, k) for sample in samples) for k in figures.CLOCKS}
 
 
 if __name__ == "__main__":
