@@ -5,16 +5,16 @@ One similarity transform per face serves the crop and, inverted, the paste, so t
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from .geometry.resampling import warp
+from .geometry.transforms import Matrix, fit_similarity, invert
 
 TemplateKind = Literal["gpen", "ffhq"]
-Matrix = NDArray[np.float64]
 
 # Five landmarks of an upright 96x112 face: left eye, right eye, nose, left and right corner of the mouth
 # (yangxy/GPEN align_faces.py, REFERENCE_FACIAL_POINTS).
@@ -65,39 +65,6 @@ def crop_transform(landmarks: ArrayLike, size: int, kind: TemplateKind = "gpen")
     if points.shape != (5, 2) or not np.isfinite(points).all():
         raise ValueError(f"landmarks are {points.shape} {points.tolist()}; wanted (5, 2) finite numbers")
     return fit_similarity(points, face_template(size, kind))
-
-
-def fit_similarity(source: NDArray[np.floating[Any]], target: NDArray[np.float64]) -> Matrix:
-    """The (2, 3) rotation, scale and shift that brings points `source` (N, 2) nearest to `target` in least squares.
-
-    Umeyama's solution (PAMI 1991) written with complex numbers, which leaves out mirror images.
-    """
-    middle = source.mean(axis=0)
-    z, w = (source - middle) @ [1, 1j], target @ [1, 1j]
-    z_mean, w_mean = complex(*middle.tolist()), complex(w.mean())
-    spread = float(np.sum(np.abs(z) ** 2))
-    turn = complex(np.sum(np.conj(z) * (w - w_mean))) / spread if spread > 0 else 0j
-    if abs(turn) == 0:
-        raise ValueError(f"no similarity fits landmarks {source.tolist()}: they do not spread out like a face")
-    shift = w_mean - turn * z_mean
-    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
-
-
-def invert(matrix: Matrix) -> Matrix:
-    """The (2, 3) inverse of a (2, 3) affine transform."""
-    linear = np.linalg.inv(matrix[:, :2]).astype(np.float64)
-    return np.column_stack((linear, -linear @ matrix[:, 2]))
-
-
-def enlarged(matrix: Matrix, scale: float) -> Matrix:
-    """The image-to-crop `matrix` for the same image enlarged by `scale`: its pixel p is at scale·(p + 0.5) − 0.5."""
-    half_pixel = 0.5 / scale - 0.5
-    return np.column_stack((matrix[:, :2] / scale, matrix[:, 2] + matrix[:, :2] @ [half_pixel, half_pixel]))
-
-
-def density(matrix: Matrix) -> float:
-    """Crop pixels per image pixel, along a line."""
-    return float(np.sqrt(np.abs(np.linalg.det(matrix[:, :2]))))
 
 
 def crop_face(image: Tensor, matrix: Matrix, size: int) -> Tensor:

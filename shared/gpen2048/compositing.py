@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .alignment import Matrix
 from .compiled.pages import copied, uninitialised, zeros
 from .compiled.threads import in_rows
 from .geometry.regions import Region, union
-from .geometry.resampling import in_tiles, shift_origin, warp
+from .geometry.resampling import in_tiles, warp
 from .geometry.splines import compiled_kernels
+from .geometry.transforms import Matrix, shift_origin
 
 INSET = 0.02  # of the crop: outermost rim that is never shown, where a network sees too little around
 

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .alignment import Matrix, crop_face, crop_transform, density, enlarged
+from .alignment import crop_face, crop_transform
 from .appearance.colour import is_colourless, lose_colour
 from .appearance.likeness import likeness
 from .compiled import leftovers
@@ -25,6 +25,7 @@ from .errors import WeightsNotFoundError
 from .faces import Face
 from .geometry.enlarging import Background, enlarge
 from .geometry.regions import Region, crop_region
+from .geometry.transforms import Matrix, density, enlarged
 from .inference import Network
 from .judging import judge, tracks
 from .options import RestoreOptions

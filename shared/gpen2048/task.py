@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from .alignment import Matrix
 from .compositing import Canvas
 from .faces import Face
 from .geometry.enlarging import Background
 from .geometry.regions import Region
+from .geometry.transforms import Matrix
 from .options import RestoreOptions
 from .parsing import Parsed
 from .restoration import FaceReport, Restoration

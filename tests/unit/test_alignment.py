@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gpen2048.alignment import crop_transform, density, enlarged, face_template, fit_similarity, invert
+from gpen2048.alignment import crop_transform, face_template
+from gpen2048.geometry.transforms import density, enlarged, fit_similarity, invert
 
 
 @pytest.mark.parametrize("size", [256, 512, 1024, 2048])

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from gpen2048.alignment import crop_transform, density
+from gpen2048.alignment import crop_transform
 from gpen2048.faces import Face
+from gpen2048.geometry.transforms import density
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
 from gpen2048.options import RestoreOptions

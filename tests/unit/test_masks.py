@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 from gpen2048 import FaceRestorer, InvalidOptionError, Restoration, RestoreOptions
-from gpen2048.alignment import crop_transform, density, face_template
+from gpen2048.alignment import crop_transform, face_template
 from gpen2048.faces import Face
+from gpen2048.geometry.transforms import density
 from gpen2048.parsing import FACE, FaceParser, soft_mask
 from torch import Tensor, nn
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from gpen2048.geometry import splines
 from gpen2048.geometry.filtering import reflect
-from gpen2048.geometry.resampling import in_tiles, lanczos_resize, shift_origin, warp
+from gpen2048.geometry.resampling import in_tiles, lanczos_resize, warp
+from gpen2048.geometry.transforms import shift_origin
 from PIL import Image
 from torch import Tensor
 

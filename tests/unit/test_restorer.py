@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from gpen2048 import FaceRestorer, RestoreOptions, WeightsNotFoundError
-from gpen2048.alignment import crop_transform, density
+from gpen2048.alignment import crop_transform
 from gpen2048.errors import InvalidOptionError
 from gpen2048.faces import Face
+from gpen2048.geometry.transforms import density
 from gpen2048.inference import Network
 from gpen2048.parsing import FaceParser
 from torch import Tensor, nn

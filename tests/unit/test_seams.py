@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from gpen2048 import FaceRestorer, RestoreOptions
-from gpen2048.alignment import crop_transform, invert
+from gpen2048.alignment import crop_transform
 from gpen2048.faces import Face
+from gpen2048.geometry.transforms import invert
 from gpen2048.parsing import FaceParser
 from numpy.typing import NDArray
 from torch import Tensor, nn

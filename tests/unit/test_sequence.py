@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gpen2048.alignment import crop_transform, invert
+from gpen2048.alignment import crop_transform
 from gpen2048.errors import InvalidOptionError, WeightsNotFoundError
 from gpen2048.faces import Face
+from gpen2048.geometry.transforms import invert
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
 from gpen2048.options import RestoreOptions

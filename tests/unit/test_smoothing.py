@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from gpen2048.alignment import crop_transform, invert
+from gpen2048.alignment import crop_transform
+from gpen2048.geometry.transforms import invert
 from gpen2048.tracking.smoothing import REACH, smooth
 from numpy.typing import NDArray
 

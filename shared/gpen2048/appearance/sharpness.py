@@ -10,8 +10,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..alignment import crop_face, crop_transform, density
+from ..alignment import crop_face, crop_transform
 from ..faces import Face
+from ..geometry.transforms import density
 from .colour import luma
 
 Kernel = tuple[tuple[float, ...], ...]

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..geometry.transforms import moved
 from .halving import Halvings
 from .retinaface import network_input
 
@@ -72,8 +73,8 @@ class CloseUp:
         """A box (4,) and landmarks (5, 2) of the view in px of the image, pixel centres at integers."""
         matrix = self._to_image()
         middle, half = (box[:2] + box[2:]) / 2, swapped_sides(box[2:] - box[:2], self.tilt) / self.scale / 2
-        middle = matrix[:, :2] @ middle + matrix[:, 2] - 0.5
-        return np.concatenate((middle - half, middle + half)), landmarks @ matrix[:, :2].T + matrix[:, 2] - 0.5
+        middle = moved(middle, matrix) - 0.5
+        return np.concatenate((middle - half, middle + half)), moved(landmarks, matrix) - 0.5
 
     def _to_image(self) -> Floats:
         """(2, 3), both sides counted from the corner."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..faces import Face
 from ..geometry.resampling import warp
-from ..geometry.splines import Matrix
+from ..geometry.transforms import Matrix, moved
 from .close_ups import swapped_sides
 from .proposals import Proposals, drop_fragments, merge
 from .retinaface import MEAN_BGR
@@ -53,9 +53,9 @@ def _in_view(detect: Detect, image: Tensor, angle: int) -> Proposals:
     to_image = turned(angle, (height, width), size)
     found = detect(_view(image, to_image, size) if angle else image)
     boxes = np.array([face.box for face in found]).reshape(-1, 2, 2)
-    middles, sides = _moved(boxes.mean(axis=1), to_image), boxes[:, 1] - boxes[:, 0]
+    middles, sides = moved(boxes.mean(axis=1), to_image), boxes[:, 1] - boxes[:, 0]
     sides = swapped_sides(sides, math.radians(angle))
-    landmarks = _moved(np.array([face.landmarks for face in found]).reshape(-1, 5, 2), to_image)
+    landmarks = moved(np.array([face.landmarks for face in found]).reshape(-1, 5, 2), to_image)
     corners, scores = np.hstack((middles - sides / 2, middles + sides / 2)), np.array([face.score for face in found])
     return Proposals(*(torch.from_numpy(part) for part in (corners, landmarks, scores)))
 
@@ -77,7 +77,3 @@ def turned(angle: float, size: tuple[int, int], view: tuple[int, int]) -> Matrix
     linear = np.array([[cos, sin], [-sin, cos]])
     middle, seen = (np.array([width - 1, height - 1]) / 2 for height, width in (size, view))
     return np.column_stack((linear, middle - linear @ seen))
-
-
-def _moved(points: np.ndarray, matrix: Matrix) -> np.ndarray:
-    return points @ matrix[:, :2].T + matrix[:, 2]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from ..alignment import Matrix, invert
+from .transforms import Matrix, invert
 
 
 @dataclass(frozen=True)

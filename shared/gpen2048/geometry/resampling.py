@@ -11,8 +11,6 @@ interpolates at least as well as Lanczos' kernel would.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,7 +18,8 @@ from torch import Tensor
 
 from ..compiled.pages import uninitialised
 from .filtering import bands, filter_axes
-from .splines import SPLINE_REACH, UNLIMITED, Limits, Matrix, is_compiled, sample_spline, warp_by_spline
+from .splines import SPLINE_REACH, UNLIMITED, Limits, is_compiled, sample_spline, warp_by_spline
+from .transforms import Matrix, density, shift_origin
 
 GRID_DENSITY = 2.0  # samples of the intermediate grid per output pixel, where the output is coarser than the source
 # Low-pass cut-off when shrinking, in units of the output's Nyquist frequency: high enough to give a photo back
@@ -61,23 +60,11 @@ def warp(source: Tensor, matrix: Matrix, size: tuple[int, int], *, limits: Limit
 
 def in_tiles(source: Tensor, matrix: Matrix) -> bool:
     """Whether `warp` reads the source's own pixels tile by tile, so that a part of its output costs only a part."""
-    return _pixel(matrix) <= PASS_BAND and is_compiled(source)
-
-
-def _pixel(matrix: Matrix) -> float:
-    """Source pixels per output pixel."""
-    return math.sqrt(abs(np.linalg.det(matrix[:, :2])))
-
-
-def shift_origin(matrix: Matrix, origin: tuple[int, int]) -> Matrix:
-    """`matrix` (2, 3) for inputs counted from `origin` (x, y)."""
-    shifted = matrix.copy()
-    shifted[:, 2] += matrix[:, :2] @ np.asarray(origin, np.float64)
-    return shifted
+    return density(matrix) <= PASS_BAND and is_compiled(source)
 
 
 def _warp_strip(source: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits) -> Tensor:
-    pixel = _pixel(matrix)
+    pixel = density(matrix)
     shrunk = pixel > PASS_BAND
     step, stretch = (pixel / GRID_DENSITY, pixel / PASS_BAND) if shrunk else (1.0, 1.0)
     corners = matrix @ np.array([[0, size[1] - 1, 0, size[1] - 1], [0, 0, size[0] - 1, size[0] - 1], [1, 1, 1, 1]])

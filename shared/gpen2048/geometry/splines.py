@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..compiled.pages import uninitialised, zeros
 from ..compiled.threads import in_rows
+from .transforms import Matrix
 
 logger = logging.getLogger(__name__)
 SPLINE_POLE = math.sqrt(3) - 2  # of the cubic B-spline's inverse filter (Unser, "Splines: a perfect fit", 1999)
@@ -23,7 +24,6 @@ PIXEL = 4  # channels that compiled loops have room for
 TAPS = 4  # of a cubic B-spline, along an axis
 TILE = (128, 128)  # rows and columns of the output, whose coefficients fit into the cache
 SPLINE_REACH = 12  # samples: |pole|^12 < 2e-7
-Matrix = NDArray[np.float64]
 Index = NDArray[np.int64]
 Kernel = Callable[..., None]
 Limits = tuple[float, float]

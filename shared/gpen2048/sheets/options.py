@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..alignment import crop_transform, enlarged
+from ..alignment import crop_transform
 from ..errors import UnsupportedImageError
 from ..faces import Face
 from ..geometry.enlarging import Background
 from ..geometry.regions import Region, crop_region
+from ..geometry.transforms import enlarged
 from ..judging import judge
 from ..options import RestoreOptions
 from ..restoration import FaceReport, Restoration
