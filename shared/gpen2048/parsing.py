@@ -32,10 +32,6 @@ class FaceParser:
     def __init__(self, network: nn.Module):
         self.network = network
 
-    def __call__(self, crops: Tensor) -> Tensor:
-        """Soft masks (N, 512, 512) in [0, 1] of face and hair in `crops` (N, 3, S, S) RGB in [0, 1]."""
-        return soft_mask(self.classes(crops), FACE_AND_HAIR)
-
     @torch.no_grad()
     def classes(self, crops: Tensor) -> Tensor:
         """The class of each pixel (N, 512, 512) of `crops` (N, 3, S, S) RGB in [0, 1]."""

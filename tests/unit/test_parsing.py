@@ -9,7 +9,7 @@ import pytest
 import torch
 from gpen2048.errors import CheckpointError
 from gpen2048.options import RestoreOptions
-from gpen2048.parsing import FACE, FaceParser, load_parser, parse, soft_mask
+from gpen2048.parsing import FACE, FACE_AND_HAIR, FaceParser, load_parser, parse, soft_mask
 from torch import Tensor, nn
 
 
@@ -25,7 +25,7 @@ class Disc(nn.Module):
 
 
 def test_the_mask_is_soft_and_in_place() -> None:
-    masks = FaceParser(Disc())(torch.rand(2, 3, 128, 128))
+    masks = soft_mask(FaceParser(Disc()).classes(torch.rand(2, 3, 128, 128)), FACE_AND_HAIR)
     assert masks.shape == (2, 512, 512) and masks.dtype == torch.float32
     row = masks[0, 256]
     assert row[256] == 1 and row[0] == 0
@@ -37,8 +37,8 @@ def test_weights_load_and_wrong_ones_are_named(tmp_path: Path) -> None:
     parsenet = pytest.importorskip("facexlib.parsing.parsenet")
     path = tmp_path / "parsing_parsenet.pth"
     torch.save(parsenet.ParseNet(in_size=512, out_size=512, parsing_ch=19).state_dict(), path)
-    mask = load_parser(path)(torch.rand(1, 3, 64, 64))
-    assert mask.shape == (1, 512, 512) and mask.min() >= 0 and mask.max() <= 1
+    classes = load_parser(path).classes(torch.rand(1, 3, 64, 64))
+    assert classes.shape == (1, 512, 512) and classes.min() >= 0 and classes.max() < 19
     torch.save({"quantize.embedding.weight": torch.zeros(2)}, path)
     with pytest.raises(CheckpointError, match="this is a CodeFormer network; wanted ParseNet"):
         load_parser(path)

@@ -19,7 +19,6 @@ from . import batching, benching, comparing, inspecting, passing, restoring, wei
 from .reporting import told
 
 FAILED = 1
-WRONG_USAGE = 2
 INTERRUPTED, UNREAD, TERMINATED = 130, 141, 143  # 128 + SIGINT, SIGPIPE and SIGTERM, as shells have it
 
 

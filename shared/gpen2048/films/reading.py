@@ -77,10 +77,6 @@ class Film:
         else:
             self._check_end(time, end, bad)
 
-    def keyframes(self) -> list[int]:
-        """The times of the frames from which decoding can begin."""
-        return [time for time, is_key in self.times() if is_key]
-
     def times(self) -> list[tuple[int, bool]]:
         """The times of all frames as the file has them, each with whether decoding can begin there; none is decoded.
 

@@ -11,7 +11,6 @@ from types import ModuleType
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..compiled.pages import uninitialised, zeros
@@ -24,7 +23,6 @@ PIXEL = 4  # channels that compiled loops have room for
 TAPS = 4  # of a cubic B-spline, along an axis
 TILE = (128, 128)  # rows and columns of the output, whose coefficients fit into the cache
 SPLINE_REACH = 12  # samples: |pole|^12 < 2e-7
-Index = NDArray[np.int64]
 Kernel = Callable[..., None]
 Limits = tuple[float, float]
 UNLIMITED: Limits = (-math.inf, math.inf)

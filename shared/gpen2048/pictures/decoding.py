@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 MAX_PIXELS = 178_956_970  # Pillow's own limit, beyond which it suspects a decompression bomb; here whatever a host sets
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp")
 WANTED = "a PNG, JPEG, WebP, TIFF or another picture that Pillow reads"
-DEEPEST_8 = 255
 DEEPEST_16 = 65535
 ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 PNG_BIT_DEPTH, PNG_COLOUR_TYPE = 24, 25  # positions in a PNG file
