@@ -56,7 +56,6 @@ _HOMES = {
         "UnsupportedImageError",
         "WeightsNotFoundError",
         "forget_variables",
-        "forget_variables",
         "is_out_of_memory",
     ),
     "faces": ("Face",),
