@@ -31,6 +31,7 @@ class GpenFaceRestoration:
             self.name(),
             lambda: EQUIPMENT.restore(to_planes(np_image), settings.restorer_options(), self.choice()),
             settings.PLACE,
+            smaller="a smaller picture",  # its size is kept, whatever the settings
         )
         return np_image if isinstance(result, Failure) else to_samples(result.image)
 
