@@ -44,6 +44,19 @@ def _forget(remembered: dict[str, Any]) -> None:
         remembered.update(dict.fromkeys([*settings.remembered(RestoreOptions()), MODEL]))
 
 
+def reset_others(infotext: str, params: dict[str, Any]) -> None:
+    """The host's on_infotext_pasted callback: what the text of a restored picture leaves out was the default.
+
+    The host drops what the settings have already; what the user told it to disregard stays out.
+    """
+    if AXIS not in params:
+        return
+    disregarded = host.option("infotext_skip_pasting", [])
+    for name, default in settings.defaults().items():
+        if name not in disregarded:
+            params.setdefault(name, default)
+
+
 def _chosen_restorer() -> GpenFaceRestoration | None:
     name = host.option("face_restoration_model")
     known = [x for x in host.shared.face_restorers if isinstance(x, GpenFaceRestoration)]

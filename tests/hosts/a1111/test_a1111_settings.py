@@ -136,7 +136,7 @@ def test_the_text_of_a_picture_brings_its_settings_back(host: Any) -> None:
     host.scripts["GpenInfotext"]().process(p)
     host.opts.update({key: host.shared.opts.data_labels[key].default for key in changed})
     assert host.settings.restorer_options() != options
-    host.opts.update(host.shared.opts.pasted(p.extra_generation_params))
+    host.opts.update(host.paste(p.extra_generation_params))
     assert host.settings.restorer_options() == options
 
 
