@@ -26,6 +26,10 @@ class Failure:
 
     reason: str
 
+    @property
+    def note(self) -> str:
+        return f"picture left as it was: {self.reason}"
+
 
 def attempt(name: str, restore: Callable[[], Restoration], place: str, smaller: str = SMALLER) -> Restoration | Failure:
     """What `restore` gives, or why it gave nothing.
