@@ -15,9 +15,11 @@ from PIL import Image
 
 from ..shared.gpen2048 import (
     CheckpointError,
+    DeviceError,
     DownloadError,
     GpenError,
     InvalidOptionError,
+    MissingPackageError,
     OptionInfo,
     OutOfMemoryError,
     Restoration,
@@ -50,10 +52,12 @@ class Refused(Exception):  # noqa: N818  an answer, not a fault
 def restore(request: Mapping[str, Any]) -> dict[str, Any]:
     """The restored picture, base64, and a report of its faces; `request` has the image, as text or bytes, and options.
 
-    Waits for the host's queue. Raises Refused.
+    Waits for the host's queue. Raises Refused, and whatever is the server's fault and not the request's.
     """
     try:
         return _restore(request)
+    except (DeviceError, MissingPackageError):
+        raise
     except GpenError as error:
         raise Refused(STATUSES.get(type(error), UNUSABLE), sentence(error)) from error
     except host.Stopped:

@@ -17,6 +17,8 @@ from ..shared.gpen2048 import (
 )
 from . import controls, device, host
 
+SMALLER = "a smaller scale or picture"  # what takes less memory, where there is a scale
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -24,12 +26,16 @@ class Failure:
 
     reason: str
 
+    @property
+    def note(self) -> str:
+        return f"picture left as it was: {self.reason}"
 
-def attempt(name: str, restore: Callable[[], Restoration], place: str) -> Restoration | Failure:
+
+def attempt(name: str, restore: Callable[[], Restoration], place: str, smaller: str = SMALLER) -> Restoration | Failure:
     """What `restore` gives, or why it gave nothing.
 
     The console explains a failure, and a picture in which no face was restored. `name` is what failed, `place` where in
-    the host its options are.
+    the host its options are, and `smaller` what takes less memory there.
     """
     try:
         result = restore()
@@ -37,7 +43,8 @@ def attempt(name: str, restore: Callable[[], Restoration], place: str) -> Restor
         return Failure("stopped")
     except Exception as error:
         expected = isinstance(error, (GpenError, OSError)) or is_out_of_memory(error)
-        host.report(f"{name} left the picture as it is: {sentence(error)}{_where(error, place)}", exc_info=not expected)
+        told = f"{sentence(error, smaller)}{_where(error, place)}"
+        host.report(f"{name} left the picture as it is: {told}", exc_info=not expected)
         return Failure(_reason(error))
     if not any(face.restored for face in result.faces):
         host.tell(_why_not(result))
@@ -69,18 +76,18 @@ def _why_not(result: Restoration) -> str:
     return f"{count} found, none restored: {'; '.join(dict.fromkeys(face.reason for face in result.faces))}"
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: Exception, smaller: str = SMALLER) -> str:
     """What went wrong and what to do about it, on one line."""
     message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OutOfMemoryError) or is_out_of_memory(error):
-        return f"{message}; {_for_less_memory()}"
+        return f"{message}; {_for_less_memory(smaller)}"
     return message
 
 
-def _for_less_memory() -> str:
+def _for_less_memory(smaller: str) -> str:
     where = device.working_device()
     if where.type == "cpu":
-        return "choose a smaller scale"
+        return f"choose {smaller}"
     if device.working_precision(where, host.option("gpen_precision", "automatic")) == torch.float16:
-        return "choose a smaller scale, or start with --use-cpu gpen"
-    return "choose precision fp16 in Settings > GPEN-2048, a smaller scale, or start with --use-cpu gpen"
+        return f"choose {smaller}, or start with --use-cpu gpen"
+    return f"choose precision fp16 in Settings > GPEN-2048, {smaller}, or start with --use-cpu gpen"

@@ -16,6 +16,8 @@ class GpenFaceRestoration:
 
     def __init__(self, size: int):
         self.size = size
+        self._failure: Failure | None = None
+        self._restored = False
 
     def name(self) -> str:
         return f"GPEN-{self.size}"
@@ -31,8 +33,22 @@ class GpenFaceRestoration:
             self.name(),
             lambda: EQUIPMENT.restore(to_planes(np_image), settings.restorer_options(), self.choice()),
             settings.PLACE,
+            smaller="a smaller picture",  # its size is kept, whatever the settings
         )
-        return np_image if isinstance(result, Failure) else to_samples(result.image)
+        if isinstance(result, Failure):
+            self._failure = self._failure or result
+            return np_image
+        self._restored = True
+        return to_samples(result.image)
+
+    def take_failure(self) -> Failure | None:
+        """Why nothing was restored since this was last asked; None when something was, or nothing was to be.
+
+        Other extensions restore details of the same picture: where only some attempts failed, nobody can tell which.
+        """
+        failure = None if self._restored else self._failure
+        self._failure, self._restored = None, False
+        return failure
 
     def choice(self) -> Choice:
         if self.size == weights.MAIN_SIZE:

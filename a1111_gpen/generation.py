@@ -10,6 +10,7 @@ from .face_restoration import GpenFaceRestoration
 
 AXIS = settings.infotext_name("strength")
 MODEL = "GPEN model"
+NOTE = "GPEN"
 GRIDS = ("xyz_grid.py", "scripts.xyz_grid")  # what the host's grid script calls its module
 
 
@@ -26,9 +27,10 @@ class GpenInfotext(host.scripts.Script):
 
     def process(self, p: Any, *args: Any) -> None:
         _forget(p.extra_generation_params)
-        restorer = _chosen_restorer()
-        if restorer is None or not getattr(p, "restore_faces", False):
+        restorer = _restorer_of(p)
+        if restorer is None:
             return
+        restorer.take_failure()  # that of an earlier picture
         try:
             p.extra_generation_params.update(settings.remembered(settings.restorer_options()))
         except InvalidOptionError:
@@ -37,14 +39,40 @@ class GpenInfotext(host.scripts.Script):
         if path is not None:  # else it is fetched, or missed, when there is a picture to restore
             p.extra_generation_params[MODEL] = host.short_hash(path) or path.stem
 
+    def postprocess_image(self, p: Any, pp: Any, *args: Any) -> None:
+        """Tells of a picture that was left as it was; the host has restored it just now, and next makes its text.
+
+        The options stay in the text, as the prompt does: pasting it is how one tries again.
+        """
+        restorer = _restorer_of(p)
+        if restorer is not None:
+            failure = restorer.take_failure()
+            p.extra_generation_params[NOTE] = failure.note if failure else None  # pictures of a batch share their texts
+
 
 def _forget(remembered: dict[str, Any]) -> None:
     """Takes back what another picture has put there: those of a grid, or of a file of prompts, share their texts."""
-    if AXIS in remembered:
-        remembered.update(dict.fromkeys([*settings.remembered(RestoreOptions()), MODEL]))
+    ours = {*settings.remembered(RestoreOptions()), MODEL, NOTE}
+    remembered.update(dict.fromkeys(ours & remembered.keys()))
 
 
-def _chosen_restorer() -> GpenFaceRestoration | None:
+def reset_others(infotext: str, params: dict[str, Any]) -> None:
+    """The host's on_infotext_pasted callback: what the text of a restored picture leaves out was the default.
+
+    The host drops what the settings have already; what the user told it to disregard stays out.
+    """
+    if AXIS not in params:
+        return
+    disregarded = host.option("infotext_skip_pasting", [])
+    for name, default in settings.defaults().items():
+        if name not in disregarded:
+            params.setdefault(name, default)
+
+
+def _restorer_of(p: Any) -> GpenFaceRestoration | None:
+    """The one that is to restore the pictures of `p`, if it is one of ours."""
+    if not getattr(p, "restore_faces", False):
+        return None
     name = host.option("face_restoration_model")
     known = [x for x in host.shared.face_restorers if isinstance(x, GpenFaceRestoration)]
     return next((restorer for restorer in known if restorer.name() == name), None)

@@ -72,7 +72,7 @@ def _restored(result: Restoration, model: str) -> dict[str, Any]:
 
 def _failed(failure: Failure) -> dict[str, Any]:
     return {
-        "GPEN": f"picture left as it was: {failure.reason}",
+        "GPEN": failure.note,
         "GPEN model": None,
         "GPEN faces restored": None,
         "GPEN scale": None,

@@ -19,5 +19,7 @@ def register() -> tuple[type[GpenPostprocessing], type[GpenInfotext] | None]:
     host.script_callbacks.on_before_ui(generation.add_axis)
     host.script_callbacks.on_app_started(api.add_routes)
     host.script_callbacks.on_script_unloaded(face_restoration.unregister)
+    if hasattr(host.script_callbacks, "on_infotext_pasted"):
+        host.script_callbacks.on_infotext_pasted(generation.reset_others)
     face_restoration.register()
     return GpenPostprocessing, GpenInfotext

@@ -35,6 +35,11 @@ def remembered(options: RestoreOptions) -> dict[str, Any]:
     return {infotext_name(info.name): _remembered(info, getattr(options, info.name)) for info in _options()}
 
 
+def defaults() -> dict[str, str]:
+    """What is meant where a picture's text has the strength but not these names."""
+    return {infotext_name(info.name): str(info.default) for info in _options()}
+
+
 def restorer_options() -> RestoreOptions:
     """What "Restore faces" does: the settings, with the size kept."""
     return controls.read_options({info.name: host.option(key(info.name)) for info in _options()})

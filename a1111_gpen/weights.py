@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 from ..shared.gpen2048 import WeightsNotFoundError
+from ..shared.gpen2048.catalogue import SUFFIXES
 from . import host
 from .fetching import fetch_missing, where_from
 
 AUTOMATIC = "Automatic"
 MAIN_SIZE = 2048
-SUFFIXES = (".safetensors", ".pth", ".pt")
 ONNX = ".onnx"  # GPEN's networks alone are read from it, and only with the package onnx
 NETWORK = re.compile(r"gpen-bfr-(\d+)|pytorch_model-(2048)", re.IGNORECASE)  # the second is ModelScope's name
 DETECTOR = re.compile(r"detection_(resnet50|mobilenet0\.25)_final|retinaface-r50", re.IGNORECASE)
@@ -106,7 +106,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _is_readable(path: Path) -> bool:
     suffix = path.suffix.lower()
-    return suffix in SUFFIXES or (suffix == ONNX and path.stem.lower().startswith("gpen"))
+    return suffix in SUFFIXES and (suffix != ONNX or path.stem.lower().startswith("gpen"))
 
 
 def _rank(path: Path) -> tuple[bool, bool, str]:

@@ -8,13 +8,12 @@ from pathlib import Path
 import folder_paths
 
 from ..shared.gpen2048 import WeightsNotFoundError
-from ..shared.gpen2048.catalogue import entry_for, find_entry
+from ..shared.gpen2048.catalogue import SUFFIXES, entry_for, find_entry
 
 # Keys and folders that facerestore_cf and ReActor use too, so that one download serves all.
 NETWORKS = "facerestore_models"
 DETECTORS = "facedetection_models"
 FOLDERS = {NETWORKS: "facerestore_models", DETECTORS: "facedetection"}
-SUFFIXES = (".pth", ".pt", ".safetensors")
 ONNX = ".onnx"  # GPEN's networks alone are read from it, and only with the package onnx; ReActor keeps them here
 NO_DETECTOR = "none"
 CHOOSE = "press R, and choose it in Load GPEN"
@@ -33,8 +32,8 @@ def register() -> None:
             folder_paths.add_model_folder_path(key, path)
         paths, suffixes = folder_paths.folder_names_and_paths[key]
         if suffixes:  # an empty set means that every file is listed
-            onnx = {ONNX} if key == NETWORKS else set()
-            folder_paths.folder_names_and_paths[key] = (paths, {*suffixes, *SUFFIXES, *onnx})
+            readable = {*SUFFIXES} - ({ONNX} if key != NETWORKS else set())
+            folder_paths.folder_names_and_paths[key] = (paths, {*suffixes, *readable})
 
 
 def network_files() -> list[str]:
@@ -107,7 +106,7 @@ def _files(key: str) -> list[str]:
 
 
 def _is_readable(name: str) -> bool:
-    return _suffix(name) in SUFFIXES or (_suffix(name) == ONNX and _stem(name).startswith("gpen"))
+    return _suffix(name) in SUFFIXES and (_suffix(name) != ONNX or _stem(name).startswith("gpen"))
 
 
 def _is_other(stem: str) -> bool:

@@ -14,6 +14,7 @@ from .errors import InvalidOptionError
 from .network import NetworkConfig
 
 Kind = Literal["network", "detector", "parser"]
+SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")  # of the files that weights are read from, as they are preferred
 PACKAGING = 400_000  # bytes, at most, that a file adds to its numbers; torch.save adds 60 000 to these networks
 MODELSCOPE = "https://www.modelscope.cn/models/iic/cv_gpen_image-portrait-enhancement-hires"
 AUTHORS = "https://public-vigen-video.oss-cn-shanghai.aliyuncs.com/robin/models"

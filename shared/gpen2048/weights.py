@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .catalogue import entry_for, stems
+from .catalogue import SUFFIXES, entry_for, stems
 from .errors import WeightsNotFoundError
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")
 NETWORK_STEMS = stems("network", 2048)
 SMALLER_NETWORK_STEMS = tuple(stem for stem in stems("network") if stem not in NETWORK_STEMS)  # the largest first
 DETECTOR_STEMS = stems("detector")

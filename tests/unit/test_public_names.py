@@ -19,6 +19,11 @@ def test_every_public_name_is_there(name: str) -> None:
     assert getattr(gpen2048, name).__name__ == name
 
 
+def test_every_public_name_has_one_home() -> None:
+    homes = [name for names in gpen2048._HOMES.values() for name in names]
+    assert sorted(homes) == sorted(gpen2048.__all__)
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         gpen2048.nothing  # noqa: B018

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..catalogue import A1111_FOLDERS, CATALOGUE, COMFYUI_FOLDERS, WeightFile
-from ..weights import SUFFIXES, default_folder, find_file
+from ..catalogue import A1111_FOLDERS, CATALOGUE, COMFYUI_FOLDERS, SUFFIXES, WeightFile
+from ..weights import default_folder, find_file
 from . import weights_checking, weights_fetching
 from .weights_fetching import FETCH, MIRRORS
 

@@ -74,6 +74,13 @@ class Host:
     def errors_reported(self) -> list[str]:
         return [args[0] for args, _ in self.errors.report]
 
+    def paste(self, written: dict[str, Any]) -> dict[str, Any]:
+        """The settings that the host overrides after a picture's text is pasted."""
+        params = {name: str(value) for name, value in written.items() if value is not None}
+        for callback in self.callbacks.get("on_infotext_pasted", []):
+            callback("", params)
+        return self.shared.opts.pasted(params)
+
     def restorer(self, name: str = "GPEN-2048") -> Any:
         return next(restorer for restorer in self.shared.face_restorers if restorer.name() == name)
 

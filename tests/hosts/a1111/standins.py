@@ -79,7 +79,8 @@ class Opts:
         """The settings that a picture's text brings back: get_override_settings of modules/infotext_utils.py."""
         names = {info.infotext: key for key, info in self.data_labels.items() if info.infotext}
         texts = {names[name]: str(value) for name, value in infotext.items() if name in names and value is not None}
-        return {key: type(self.data_labels[key].default)(text) for key, text in texts.items()}
+        values = {key: type(self.data_labels[key].default)(text) for key, text in texts.items()}
+        return {key: value for key, value in values.items() if value != self.data[key]}
 
     def __getattr__(self, name: str) -> Any:
         if name in ("data", "data_labels") or name not in self.data:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib
 import json
 from io import BytesIO
 from pathlib import Path
@@ -180,6 +181,19 @@ def test_the_unforeseen_is_reported(host: Any, encoded: str) -> None:
     assert refused(host, {"image": encoded, **MODEL}) == (500, "division by zero")
     assert "/gpen/v1/restore" in host.errors_reported[0]
     assert not host.call_queue.queue_lock.locked()
+
+
+@pytest.mark.parametrize("error", ["DeviceError", "MissingPackageError"])
+def test_faults_of_the_server_are_no_fault_of_the_request(host: Any, encoded: str, error: str) -> None:
+    errors = importlib.import_module(host.api_answers.GpenError.__module__)
+    fault = getattr(errors, error)("PyTorch computes wrongly on mps")
+    host.when_detecting.append(lambda: _raise(fault))
+    assert refused(host, {"image": encoded, **MODEL}) == (500, "PyTorch computes wrongly on mps")
+    assert "/gpen/v1/restore" in host.errors_reported[0]
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 @pytest.mark.parametrize(

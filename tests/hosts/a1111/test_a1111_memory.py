@@ -132,7 +132,7 @@ def test_out_of_memory_is_met_with_less_memory_once(
     monkeypatch.setattr(restorer_class, "__call__", scarce)
     assert (restore(host, photo) is not photo) == restored
     assert modes == [False, True][: max(1, min(failures + 1, 2))]
-    assert restored or "choose a smaller scale" in host.errors_reported[0]
+    assert restored or "choose a smaller picture" in host.errors_reported[0]
 
 
 def test_what_a_failed_restoration_held_is_free_before_the_checkpoint_comes_back(
@@ -181,12 +181,12 @@ def test_scales_of_half_precision_are_chosen_on_the_cpu_where_the_device_is_full
 @pytest.mark.parametrize(
     ("where", "precision", "told"),
     [
-        ("cpu", "automatic", "choose a smaller scale"),
-        ("cuda", "fp16", "choose a smaller scale, or start with --use-cpu gpen"),
+        ("cpu", "automatic", "choose a smaller scale or picture"),
+        ("cuda", "fp16", "choose a smaller scale or picture, or start with --use-cpu gpen"),
         (
             "cuda",
             "fp32",
-            "choose precision fp16 in Settings > GPEN-2048, a smaller scale, or start with --use-cpu gpen",
+            "choose precision fp16 in Settings > GPEN-2048, a smaller scale or picture, or start with --use-cpu gpen",
         ),
     ],
 )

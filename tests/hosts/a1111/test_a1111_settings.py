@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from gpen2048.catalogue import SUFFIXES
 
 LOCALIZATIONS = sorted((Path(__file__).parents[3] / "localizations").glob("*.json"))
 
@@ -60,6 +61,13 @@ def test_onnx_files_are_networks_by_their_name_and_come_last(bare_host: Any) -> 
     assert bare_host.weights.find_network().name == "GPEN-BFR-2048.onnx" and not bare_host.weights.detectors()
     (folder / "GPEN-BFR-2048.pth").write_bytes(b"x")
     assert bare_host.weights.find_network().name == "GPEN-BFR-2048.pth"
+
+
+def test_every_kind_of_file_that_the_runtime_reads_is_listed(bare_host: Any) -> None:
+    names = {f"GPEN-BFR-512{suffix}" for suffix in SUFFIXES}
+    for name in names:
+        (bare_host.folder / "GPEN" / name).write_bytes(b"x")
+    assert set(bare_host.weights.networks()) == names
 
 
 def test_the_better_detector_comes_first_and_gfpgans_folder_counts(bare_host: Any) -> None:
@@ -128,7 +136,7 @@ def test_the_text_of_a_picture_brings_its_settings_back(host: Any) -> None:
     host.scripts["GpenInfotext"]().process(p)
     host.opts.update({key: host.shared.opts.data_labels[key].default for key in changed})
     assert host.settings.restorer_options() != options
-    host.opts.update(host.shared.opts.pasted(p.extra_generation_params))
+    host.opts.update(host.paste(p.extra_generation_params))
     assert host.settings.restorer_options() == options
 
 

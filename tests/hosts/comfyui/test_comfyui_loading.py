@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from gpen2048.catalogue import SUFFIXES
 
 
 def test_files_are_offered_the_right_way(host: Any, nodes: dict[str, Any], network_file: Path) -> None:
@@ -36,6 +37,14 @@ def test_onnx_files_are_networks_by_their_name_and_come_last(host: Any, nodes: d
     assert network.more["options"] == ["GPEN-BFR-2048.onnx", "GPEN-BFR-512.pth", "GPEN-BFR-512.onnx"]
     assert detector.more["options"] == ["none"]
     assert nodes["GPENLoader"].validate_inputs("GPEN-BFR-2048.onnx", "none") is True
+
+
+def test_every_kind_of_file_that_the_runtime_reads_is_offered(host: Any, nodes: dict[str, Any]) -> None:
+    host.paths["facerestore_models"] = ([], {".ckpt"})  # what another pack left
+    names = {f"GPEN-BFR-512{suffix}" for suffix in SUFFIXES}
+    for name in names:
+        (host.models / "facerestore_models" / name).touch()
+    assert set(nodes["GPENLoader"].define_schema().inputs[0].more["options"]) == names
 
 
 def test_folders_survive_other_packs_and_the_users_own(host: Any, nodes: dict[str, Any], tmp_path: Path) -> None:
