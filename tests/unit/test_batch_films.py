@@ -137,6 +137,43 @@ def test_a_film_with_a_damaged_place_is_not_called_whole(
     assert record.output == "a/pan.mkv" and record.note.startswith("the sound is damaged")
 
 
+@pytest.mark.parametrize("lost", [range(12, 58), range(20, FRAMES)])
+def test_a_hole_longer_than_a_piece_costs_no_more_than_in_one_pass(
+    film: Path, tmp_path: Path, restorer: FaceRestorer, lost: range
+) -> None:
+    """In the middle, and up to the end; as on a disk, the file tells of all its frames."""
+    source = film_with_hole(film, tmp_path / "in" / "a" / "hole.mov", lost)
+    faceless = FaceRestorer(restorer.network, lambda image, threshold: [])
+    report = restore_film(source, tmp_path / "one.mkv", faceless, codec="ffv1")
+    recipe = replace(RECIPE, codec="h264", quality=0)
+    *pieces, record = batch(source, tmp_path / "out", faceless, RestoreOptions(), recipe)
+    assert (record.output, record.error, record.frames) == ("a/hole.mov", "", report.frames)
+    assert any(not piece.frames for piece in pieces) and "frames are damaged" in record.note
+    (whole, times), (wanted, wanted_times) = shown(tmp_path / "out" / record.output), shown(tmp_path / "one.mkv")
+    assert times == pytest.approx(wanted_times, abs=0.002) and len(times) == FRAMES - len(lost)
+    assert all((a - b).abs().amax() < 0.03 for a, b in zip(whole, wanted))
+    assert not list((tmp_path / "out").rglob(".*"))
+
+
+def film_with_hole(film: Path, target: Path, lost: range) -> Path:
+    """The pictures of `film` in another file, where the bytes of the `lost` ones are zeros."""
+    target.parent.mkdir(parents=True)
+    with av.open(str(film)) as source, av.open(str(target), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"g": "10", "bf": "0", "qp": "0"})
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for frame in source.decode(video=0):
+            container.mux(video.encode(frame.reformat(format="yuv420p")))
+        container.mux(video.encode(None))
+    content = bytearray(target.read_bytes())
+    with av.open(str(target)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        for number in lost:
+            place, size = packets[number].pos, packets[number].size
+            content[place : place + size] = bytes(size)
+    target.write_bytes(content)
+    return target
+
+
 def _fail_to_read(*_: object) -> None:
     raise av.error.InvalidDataError(1, "Invalid data")
 
@@ -311,7 +348,9 @@ def test_a_film_that_is_none_is_named_and_others_go_on(film: Path, tmp_path: Pat
     (folder / "bad.mp4").write_text("no film")
     (folder / "cut.mkv").write_bytes(film.read_bytes()[:300])
     records = list(batch(folder / "x" / "y", tmp_path / "out", restorer, RestoreOptions()))
-    assert sorted(record.output for record in records if record.error) == ["bad.mp4", "cut.mkv"]
+    failed = {record.output: record for record in records if record.error}
+    assert sorted(failed) == ["bad.mp4", "cut.mkv"]
+    assert failed["bad.mp4"].error.startswith("not a sound film")  # the report names it
 
 
 def test_cuts_are_at_keyframes_unless_none_comes() -> None:

@@ -38,7 +38,8 @@ def film_jobs(item: Item, manifest: Manifest, recipe: Recipe) -> Iterator[Job]:
             film.warn()
             cut = spans(film, recipe.piece)
     except (GpenError, OSError, ValueError) as error:
-        yield partial(_fail, manifest, replace(record, error=one_line(error)))
+        what = one_line(error).removeprefix(f"{item.source}: ")  # the record names it
+        yield partial(_fail, manifest, replace(record, error=what))
         return
     yield from _Film(item, record, cut, manifest, recipe).jobs()
 

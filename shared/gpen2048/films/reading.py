@@ -47,7 +47,6 @@ class Film:
     is_interlaced: bool = False
     light: Light = Light()
     problems: list[str] = field(default_factory=list[str])
-    is_mixed: bool = False  # pictures of another size have been met
 
     def frames(self, first: int | None = None, last: int | None = None) -> Iterator[FilmFrame]:
         """Its frames in the order they are shown; only those with `first` <= pts < `last` where these are given.
@@ -151,7 +150,6 @@ class Film:
     def _fits(self, frame: FilmFrame) -> bool:
         """Whether it has the size of the film, else it is named."""
         height, width = frame.pixels.shape[1:]
-        self.is_mixed |= (height, width) != self.size
         problem = f"pictures of {width} x {height} px are left out, as the first has {self.size[1]} x {self.size[0]}"
         if (height, width) != self.size and problem not in self.problems:
             self.problems.append(problem)
