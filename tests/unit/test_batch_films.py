@@ -174,6 +174,25 @@ def film_with_hole(film: Path, target: Path, lost: range) -> Path:
     return target
 
 
+def test_a_broadcast_that_breaks_off_is_restored_up_to_there(tmp_path: Path, restorer: FaceRestorer) -> None:
+    """FFmpeg gives up where it finds no packet for 64 KiB, also when it only looks for the times of frames."""
+    source = tmp_path / "in" / "a" / "film.ts"
+    source.parent.mkdir(parents=True)
+    with av.open(str(source), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"g": "10", "qp": "0"})
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        chance = np.random.default_rng(0)
+        for _ in range(60):
+            samples = chance.integers(0, 255, (64, 64, 3), np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(samples, format="rgb24")))
+        container.mux(video.encode(None))
+    content = source.read_bytes()
+    begin, end = len(content) // 2, len(content) * 9 // 10
+    source.write_bytes(content[:begin] + bytes(end - begin) + content[end:])
+    *_, record = batch(source, tmp_path / "out", restorer, RestoreOptions())
+    assert not record.error and record.frames == len(shown(source)[0]) >= 29
+
+
 def _fail_to_read(*_: object) -> None:
     raise av.error.InvalidDataError(1, "Invalid data")
 

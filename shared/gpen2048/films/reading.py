@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -88,13 +89,14 @@ class Film:
         self._reopen()
         found: list[tuple[int, bool]] = []
         before = None
-        for packet in self.container.demux(self.stream):
-            if packet.pts is not None:
-                found.append((packet.pts, bool(packet.is_keyframe)))
-            if packet.dts is not None:
-                if before is not None and packet.dts < before:
-                    return []
-                before = packet.dts
+        with suppress(pyav().error.FFmpegError):  # beyond such a place nothing is decoded either
+            for packet in self.container.demux(self.stream):
+                if packet.pts is not None:
+                    found.append((packet.pts, bool(packet.is_keyframe)))
+                if packet.dts is not None:
+                    if before is not None and packet.dts < before:
+                        return []
+                    before = packet.dts
         return sorted(found)
 
     def warn(self) -> None:
