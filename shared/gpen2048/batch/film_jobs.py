@@ -16,9 +16,9 @@ from ..films.opening import open_film
 from .film_cutting import spans
 from .film_folders import keep_only, pieces_folder
 from .film_joining import JoiningWriter, read_pieces
-from .manifest import Manifest, Record
+from .manifest import Manifest, Record, one_line
 from .outputs import FATAL
-from .picture_jobs import one_line, with_output
+from .picture_jobs import with_output
 from .pictures import FilmPiece, Restore, Span
 from .recipe import Recipe, file_hash, why_to_do
 from .sources import Item
@@ -45,8 +45,7 @@ def film_jobs(item: Item, manifest: Manifest, recipe: Recipe) -> Iterator[Job]:
 
 
 def _fail(manifest: Manifest, record: Record, restore: Restore) -> list[Record]:
-    manifest.add(record)
-    return [record]
+    return [manifest.add(record)]
 
 
 class _Film:
@@ -86,7 +85,7 @@ class _Film:
         piece = FilmPiece(path, size, self._pieces[name], suffix, recipe.codec, recipe.quality)
         (result,) = restore([piece])
         record = with_output(replace(self._record, output=name, film=self._item.output), result, self._manifest)
-        self._manifest.add(record)
+        record = self._manifest.add(record)
         with self._lock:
             self._left -= 1
             if record.error and not self._error:
@@ -115,7 +114,7 @@ class _Film:
             if isinstance(error, OSError) and error.errno in FATAL:
                 raise
             record = replace(record, error=one_line(error))
-        self._manifest.add(record)
+        record = self._manifest.add(record)
         if not record.error:
             shutil.rmtree(self._folder, ignore_errors=True)
         return record
