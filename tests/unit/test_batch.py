@@ -314,7 +314,9 @@ def test_jpegs_of_a_batch_have_the_quality_asked_for(run: Any, folder: Path, tmp
     assert 0 < 2 * sizes[0] < sizes[1]
 
 
-def test_results_of_other_pictures_are_not_replaced(run: Any, folder: Path, tmp_path: Path) -> None:
+def test_results_of_other_pictures_are_not_replaced(
+    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unsearchable: Any
+) -> None:
     """Cameras give many pictures one name."""
     for year in ("2019", "2020"):
         (tmp_path / year).mkdir()
@@ -322,6 +324,10 @@ def test_results_of_other_pictures_are_not_replaced(run: Any, folder: Path, tmp_
     assert run("batch", tmp_path / "2019", tmp_path / "out")[0] == 0
     before = files(tmp_path / "out")
     code, _, errors = run("batch", tmp_path / "2020", tmp_path / "out")
+    assert code == 1 and f"holds what became of {tmp_path / '2019' / '0.jpg'}" in errors
+    with monkeypatch.context() as patch:
+        unsearchable(patch, tmp_path / "2019")
+        code, _, errors = run("batch", tmp_path / "2020", tmp_path / "out")
     assert code == 1 and f"holds what became of {tmp_path / '2019' / '0.jpg'}" in errors
     assert files(tmp_path / "out") == before
     shutil.rmtree(tmp_path / "2019")

@@ -250,7 +250,9 @@ def sweep(out: Path) -> None:
         remove_leftovers(manifest)
 
 
-def test_pieces_of_a_film_that_has_vanished_are_removed(film: Path, tmp_path: Path, restorer: FaceRestorer) -> None:
+def test_pieces_of_a_film_that_has_vanished_are_removed(
+    film: Path, tmp_path: Path, restorer: FaceRestorer, monkeypatch: pytest.MonkeyPatch, unsearchable: Any
+) -> None:
     (tmp_path / "in" / "a").mkdir(parents=True)
     source = tmp_path / "in" / "a" / "pan.mkv"
     source.write_bytes(film.read_bytes())
@@ -260,6 +262,10 @@ def test_pieces_of_a_film_that_has_vanished_are_removed(film: Path, tmp_path: Pa
     assert pieces.is_dir()
     (tmp_path / "elsewhere").rename(source.parent)
     sweep(tmp_path / "out")
+    assert pieces.is_dir()
+    with monkeypatch.context() as patch:
+        unsearchable(patch, source.parent)
+        sweep(tmp_path / "out")
     assert pieces.is_dir()
     source.unlink()
     sweep(tmp_path / "out")

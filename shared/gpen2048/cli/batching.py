@@ -18,7 +18,7 @@ from ..batch.manifest import Manifest
 from ..batch.recipe import Recipe, file_hash, options_hash, what_to_do
 from ..batch.restoring import PictureRestorer
 from ..batch.running import Engine, run
-from ..batch.sources import Item, find_items, identity
+from ..batch.sources import Item, find_items, identity, is_there
 from ..errors import InvalidOptionError
 from ..faces import Face
 from ..options import RestoreOptions
@@ -110,7 +110,7 @@ def _refuse_others(items: Sequence[Item], manifest: Manifest) -> None:
     for item in items:
         record = manifest.get(item.output)
         other = Path(record.source) if record else item.source
-        if other.is_absolute() and other.exists() and identity(other) != identity(item.source):
+        if other.is_absolute() and is_there(other) and identity(other) != identity(item.source):
             raise InvalidOptionError(
                 f"{manifest.target(item.output)} holds what became of {other}, not of {item.source}; "
                 "wanted another destination"
