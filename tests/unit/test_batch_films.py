@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -17,7 +18,7 @@ from gpen2048.batch.engine_local import LocalEngine
 from gpen2048.batch.film_cutting import spans
 from gpen2048.batch.film_folders import remove_leftovers
 from gpen2048.batch.manifest import Manifest, Record
-from gpen2048.batch.recipe import Recipe, what_to_do
+from gpen2048.batch.recipe import Recipe, file_hash, what_to_do
 from gpen2048.batch.restoring import PictureRestorer
 from gpen2048.batch.running import run
 from gpen2048.batch.sources import find_items
@@ -211,6 +212,26 @@ def test_a_run_that_was_cut_short_goes_on_with_the_pieces_that_are_left(
     assert sorted(path.name for path in out.rglob("*")) == ["a", "manifest.jsonl", "pan.mkv"]
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     assert len({line["output"] for line in lines}) == len(lines) == 5
+
+
+def test_a_film_that_was_touched_is_read_once_to_find_out_what_is_left_of_it(
+    film: Path, tmp_path: Path, restorer: FaceRestorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not once for every piece: films are long."""
+    source = tmp_path / "in" / "a" / "pan.mkv"
+    source.parent.mkdir(parents=True)
+    source.write_bytes(film.read_bytes())
+    first = batch(source, tmp_path / "out", restorer, RestoreOptions())
+    done = [next(first).output for _ in range(2)]
+    first.close()
+    os.utime(source, ns=(0, 0))
+    hashed: list[Path] = []
+    for module in ("film_jobs", "recipe"):
+        what = f"gpen2048.batch.{module}.file_hash"
+        monkeypatch.setattr(what, lambda path: [hashed.append(path), file_hash(path)][1])
+    rest = list(batch(source, tmp_path / "out", restorer, RestoreOptions()))
+    assert hashed == [source]
+    assert not {record.output for record in rest} & set(done) and rest[-1].frames == FRAMES
 
 
 def test_pieces_that_were_all_done_are_only_joined(film: Path, tmp_path: Path, restorer: FaceRestorer) -> None:

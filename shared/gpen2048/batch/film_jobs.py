@@ -20,7 +20,7 @@ from .manifest import Manifest, Record, one_line
 from .outputs import FATAL
 from .picture_jobs import with_output
 from .pictures import FilmPiece, Restore, Span
-from .recipe import Recipe, file_hash, why_to_do
+from .recipe import Recipe, file_hash, why_though_unchanged
 from .sources import Item
 
 Job = Callable[[Restore], list[Record]]
@@ -74,7 +74,7 @@ class _Film:
         record = self._manifest.get(name)
         if record is not None and record.source_hash != self._record.source_hash:
             return "changed"
-        return why_to_do(Item(self._item.source, name), self._manifest, self._recipe)
+        return why_though_unchanged(record, self._manifest, self._recipe)
 
     def _do(self, name: str, restore: Restore) -> list[Record]:
         """Restores a piece, unless another one has failed already; joins all after the last."""
