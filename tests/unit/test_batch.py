@@ -120,6 +120,15 @@ def test_a_second_run_does_what_failed_only(run: Any, folder: Path, tmp_path: Pa
     assert code == 1 and "0 done, 1 failed, 2 left as before" in printed and "broken.png" in errors
 
 
+def test_a_picture_of_several_pages_is_named(network: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pages = [Image.new("RGB", (60, 50), colour) for colour in ("red", "lime", "blue")]
+    path = tmp_path / "pages.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    given = ["--network", str(network), "--detector", "lbp", "--device", "cpu"]
+    assert main(["batch", str(path), str(tmp_path / "out"), *given]) == 0
+    assert f"{path}: only the first of 3 frames or pages is used" in caplog.text
+
+
 def test_other_options_do_all_again(run: Any, folder: Path, tmp_path: Path) -> None:
     run("batch", folder / "0", tmp_path)
     assert "2 done" in run("batch", folder / "0", tmp_path, "--strength", "0.5")[1]

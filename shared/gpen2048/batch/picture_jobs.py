@@ -30,7 +30,7 @@ def _read(item: Item, recipe: Recipe) -> tuple[Record, Original | None]:
     except (OSError, ValueError) as error:
         return replace(record, error=one_line(error)), None
     record = replace(record, source_hash=hash_of(data), source_size=stat.st_size, source_time=stat.st_mtime_ns)
-    return record, Original(data, Path(item.output).suffix, faces)
+    return record, Original(data, Path(item.output).suffix, faces, str(item.source))
 
 
 def with_output(record: Record, result: Restored, manifest: Manifest) -> Record:
