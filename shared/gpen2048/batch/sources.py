@@ -23,6 +23,10 @@ class Item:
     source: Path
     output: str  # with "/" between folders, on every system
 
+    @property
+    def is_film(self) -> bool:
+        return self.source.suffix.lower() in FILM_SUFFIXES
+
 
 def find_items(sources: Sequence[str], destination: Path) -> list[Item]:
     """What `sources` name, in order, each once.
