@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,22 @@ def peak_bytes_of() -> Callable[[Callable[[], object]], int]:
         return peak
 
     return measure
+
+
+@pytest.fixture(scope="session")
+def unsearchable() -> Callable[[pytest.MonkeyPatch, Path], None]:
+    """Makes a folder one in which nobody can look up files, which a superuser always could."""
+    original = Path.stat
+
+    def forbid(patch: pytest.MonkeyPatch, folder: Path) -> None:
+        def refusing(path: Path, **how: Any) -> Any:
+            if folder in path.parents:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return original(path, **how)
+
+        patch.setattr(Path, "stat", refusing)
+
+    return forbid
 
 
 @pytest.fixture(scope="session")

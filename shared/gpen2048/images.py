@@ -80,9 +80,9 @@ def read_image(path: str | PathLike[str], device: torch.device = CPU) -> Picture
         raise UnsupportedImageError(f"{path}: {error}") from error
 
 
-def decode_image(data: bytes, device: torch.device = CPU) -> Picture:
-    """As `read_image`, from the bytes of a file."""
-    return _decoded(data, device, "a picture")
+def decode_image(data: bytes, device: torch.device = CPU, name: str = "a picture") -> Picture:
+    """As `read_image`, from the bytes of a file, which warnings call `name`."""
+    return _decoded(data, device, name)
 
 
 def _decoded(data: bytes, device: torch.device, name: str) -> Picture:

@@ -111,13 +111,30 @@ def test_a_second_run_does_what_failed_only(run: Any, folder: Path, tmp_path: Pa
     assert code == 0 and printed == "0 done, 2 left as before\n"
     records = (tmp_path / "manifest.jsonl").read_text()
     code, printed, errors = run("batch", folder, tmp_path, "--retry-failed")
-    assert code == 0 and printed == "0 done, 5 left as before\n"
+    assert code == 1 and printed == "0 done, 5 left to do\n"
     assert (tmp_path / "manifest.jsonl").read_text() == records
     (tmp_path / "0.png").unlink(missing_ok=True)
     code, printed, errors = run("batch", folder / "1", tmp_path / "1")
     assert code == 1 and "2 done, 1 failed" in printed
     code, printed, errors = run("batch", folder / "1", tmp_path / "1", "--retry-failed")
     assert code == 1 and "0 done, 1 failed, 2 left as before" in printed and "broken.png" in errors
+
+
+def test_a_picture_of_several_pages_is_named(network: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pages = [Image.new("RGB", (60, 50), colour) for colour in ("red", "lime", "blue")]
+    path = tmp_path / "pages.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    given = ["--network", str(network), "--detector", "lbp", "--device", "cpu"]
+    assert main(["batch", str(path), str(tmp_path / "out"), *given]) == 0
+    assert f"{path}: only the first of 3 frames or pages is used" in caplog.text
+
+
+def test_landmarks_are_for_no_films_and_that_is_said_before_any_work(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mp4").touch()
+    code, _, errors = run("batch", tmp_path / "in", tmp_path / "out")
+    assert code == 1 and "--landmarks is for single pictures; wanted none with films" in errors
+    assert "a.mp4" in errors and len(errors.splitlines()) == 1 and not (tmp_path / "out").exists()
 
 
 def test_other_options_do_all_again(run: Any, folder: Path, tmp_path: Path) -> None:
@@ -146,6 +163,25 @@ def test_wrong_options_are_one_line(folder: Path, tmp_path: Path, capsys: Any, a
 def test_a_forgotten_destination_is_named(folder: Path, capsys: Any) -> None:
     assert main(["batch", str(folder / "0"), str(folder / "1" / "1.png"), "--demo"]) == 1
     assert "1.png is a file; wanted a folder to write to" in capsys.readouterr().err
+
+
+def test_originals_are_not_replaced_where_the_destination_was_forgotten(run: Any, folder: Path, tmp_path: Path) -> None:
+    for number in ("1", "2"):
+        (tmp_path / number).mkdir()
+        shutil.copy(folder / "0/0.jpg", tmp_path / number / "0.jpg")
+    before = files(tmp_path)
+    code, _, errors = run("batch", tmp_path / "1", tmp_path / "2")
+    assert code == 1 and f"{tmp_path / '2' / '0.jpg'} is there and not on record; wanted a new folder" in errors
+    assert files(tmp_path) == before and not (tmp_path / "2" / "manifest.jsonl").exists()
+    (tmp_path / "2" / "manifest.jsonl").touch()  # of a run that was killed as it began
+    assert run("batch", tmp_path / "1", tmp_path / "2")[0] == 1 and files(tmp_path) == before
+
+
+def test_outputs_whose_record_was_lost_are_made_again(run: Any, folder: Path, tmp_path: Path) -> None:
+    assert run("batch", folder / "0", tmp_path)[0] == 0
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_bytes(b"".join(manifest.read_bytes().splitlines(keepends=True)[:-1]))
+    assert "1 done, 1 left as before" in run("batch", folder / "0", tmp_path)[1]
 
 
 def test_ctrl_c_ends_the_run_and_the_next_one_goes_on(
@@ -314,7 +350,9 @@ def test_jpegs_of_a_batch_have_the_quality_asked_for(run: Any, folder: Path, tmp
     assert 0 < 2 * sizes[0] < sizes[1]
 
 
-def test_results_of_other_pictures_are_not_replaced(run: Any, folder: Path, tmp_path: Path) -> None:
+def test_results_of_other_pictures_are_not_replaced(
+    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unsearchable: Any
+) -> None:
     """Cameras give many pictures one name."""
     for year in ("2019", "2020"):
         (tmp_path / year).mkdir()
@@ -322,6 +360,10 @@ def test_results_of_other_pictures_are_not_replaced(run: Any, folder: Path, tmp_
     assert run("batch", tmp_path / "2019", tmp_path / "out")[0] == 0
     before = files(tmp_path / "out")
     code, _, errors = run("batch", tmp_path / "2020", tmp_path / "out")
+    assert code == 1 and f"holds what became of {tmp_path / '2019' / '0.jpg'}" in errors
+    with monkeypatch.context() as patch:
+        unsearchable(patch, tmp_path / "2019")
+        code, _, errors = run("batch", tmp_path / "2020", tmp_path / "out")
     assert code == 1 and f"holds what became of {tmp_path / '2019' / '0.jpg'}" in errors
     assert files(tmp_path / "out") == before
     shutil.rmtree(tmp_path / "2019")

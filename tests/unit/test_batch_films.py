@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -17,7 +18,7 @@ from gpen2048.batch.engine_local import LocalEngine
 from gpen2048.batch.film_cutting import spans
 from gpen2048.batch.film_folders import remove_leftovers
 from gpen2048.batch.manifest import Manifest, Record
-from gpen2048.batch.recipe import Recipe, what_to_do
+from gpen2048.batch.recipe import Recipe, file_hash, what_to_do
 from gpen2048.batch.restoring import PictureRestorer
 from gpen2048.batch.running import run
 from gpen2048.batch.sources import find_items
@@ -137,6 +138,62 @@ def test_a_film_with_a_damaged_place_is_not_called_whole(
     assert record.output == "a/pan.mkv" and record.note.startswith("the sound is damaged")
 
 
+@pytest.mark.parametrize("lost", [range(12, 58), range(20, FRAMES)])
+def test_a_hole_longer_than_a_piece_costs_no_more_than_in_one_pass(
+    film: Path, tmp_path: Path, restorer: FaceRestorer, lost: range
+) -> None:
+    """In the middle, and up to the end; as on a disk, the file tells of all its frames."""
+    source = film_with_hole(film, tmp_path / "in" / "a" / "hole.mov", lost)
+    faceless = FaceRestorer(restorer.network, lambda image, threshold: [])
+    report = restore_film(source, tmp_path / "one.mkv", faceless, codec="ffv1")
+    recipe = replace(RECIPE, codec="h264", quality=0)
+    *pieces, record = batch(source, tmp_path / "out", faceless, RestoreOptions(), recipe)
+    assert (record.output, record.error, record.frames) == ("a/hole.mov", "", report.frames)
+    assert any(not piece.frames for piece in pieces) and "frames are damaged" in record.note
+    (whole, times), (wanted, wanted_times) = shown(tmp_path / "out" / record.output), shown(tmp_path / "one.mkv")
+    assert times == pytest.approx(wanted_times, abs=0.002) and len(times) == FRAMES - len(lost)
+    assert all((a - b).abs().amax() < 0.03 for a, b in zip(whole, wanted))
+    assert not list((tmp_path / "out").rglob(".*"))
+
+
+def film_with_hole(film: Path, target: Path, lost: range) -> Path:
+    """The pictures of `film` in another file, where the bytes of the `lost` ones are zeros."""
+    target.parent.mkdir(parents=True)
+    with av.open(str(film)) as source, av.open(str(target), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"g": "10", "bf": "0", "qp": "0"})
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for frame in source.decode(video=0):
+            container.mux(video.encode(frame.reformat(format="yuv420p")))
+        container.mux(video.encode(None))
+    content = bytearray(target.read_bytes())
+    with av.open(str(target)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        for number in lost:
+            place, size = packets[number].pos, packets[number].size
+            content[place : place + size] = bytes(size)
+    target.write_bytes(content)
+    return target
+
+
+def test_a_broadcast_that_breaks_off_is_restored_up_to_there(tmp_path: Path, restorer: FaceRestorer) -> None:
+    """FFmpeg gives up where it finds no packet for 64 KiB, also when it only looks for the times of frames."""
+    source = tmp_path / "in" / "a" / "film.ts"
+    source.parent.mkdir(parents=True)
+    with av.open(str(source), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"g": "10", "qp": "0"})
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        chance = np.random.default_rng(0)
+        for _ in range(60):
+            samples = chance.integers(0, 255, (64, 64, 3), np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(samples, format="rgb24")))
+        container.mux(video.encode(None))
+    content = source.read_bytes()
+    begin, end = len(content) // 2, len(content) * 9 // 10
+    source.write_bytes(content[:begin] + bytes(end - begin) + content[end:])
+    *_, record = batch(source, tmp_path / "out", restorer, RestoreOptions())
+    assert not record.error and record.frames == len(shown(source)[0]) >= 29
+
+
 def _fail_to_read(*_: object) -> None:
     raise av.error.InvalidDataError(1, "Invalid data")
 
@@ -155,6 +212,26 @@ def test_a_run_that_was_cut_short_goes_on_with_the_pieces_that_are_left(
     assert sorted(path.name for path in out.rglob("*")) == ["a", "manifest.jsonl", "pan.mkv"]
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     assert len({line["output"] for line in lines}) == len(lines) == 5
+
+
+def test_a_film_that_was_touched_is_read_once_to_find_out_what_is_left_of_it(
+    film: Path, tmp_path: Path, restorer: FaceRestorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not once for every piece: films are long."""
+    source = tmp_path / "in" / "a" / "pan.mkv"
+    source.parent.mkdir(parents=True)
+    source.write_bytes(film.read_bytes())
+    first = batch(source, tmp_path / "out", restorer, RestoreOptions())
+    done = [next(first).output for _ in range(2)]
+    first.close()
+    os.utime(source, ns=(0, 0))
+    hashed: list[Path] = []
+    for module in ("film_jobs", "recipe"):
+        what = f"gpen2048.batch.{module}.file_hash"
+        monkeypatch.setattr(what, lambda path: [hashed.append(path), file_hash(path)][1])
+    rest = list(batch(source, tmp_path / "out", restorer, RestoreOptions()))
+    assert hashed == [source]
+    assert not {record.output for record in rest} & set(done) and rest[-1].frames == FRAMES
 
 
 def test_pieces_that_were_all_done_are_only_joined(film: Path, tmp_path: Path, restorer: FaceRestorer) -> None:
@@ -194,7 +271,9 @@ def sweep(out: Path) -> None:
         remove_leftovers(manifest)
 
 
-def test_pieces_of_a_film_that_has_vanished_are_removed(film: Path, tmp_path: Path, restorer: FaceRestorer) -> None:
+def test_pieces_of_a_film_that_has_vanished_are_removed(
+    film: Path, tmp_path: Path, restorer: FaceRestorer, monkeypatch: pytest.MonkeyPatch, unsearchable: Any
+) -> None:
     (tmp_path / "in" / "a").mkdir(parents=True)
     source = tmp_path / "in" / "a" / "pan.mkv"
     source.write_bytes(film.read_bytes())
@@ -204,6 +283,10 @@ def test_pieces_of_a_film_that_has_vanished_are_removed(film: Path, tmp_path: Pa
     assert pieces.is_dir()
     (tmp_path / "elsewhere").rename(source.parent)
     sweep(tmp_path / "out")
+    assert pieces.is_dir()
+    with monkeypatch.context() as patch:
+        unsearchable(patch, source.parent)
+        sweep(tmp_path / "out")
     assert pieces.is_dir()
     source.unlink()
     sweep(tmp_path / "out")
@@ -311,7 +394,9 @@ def test_a_film_that_is_none_is_named_and_others_go_on(film: Path, tmp_path: Pat
     (folder / "bad.mp4").write_text("no film")
     (folder / "cut.mkv").write_bytes(film.read_bytes()[:300])
     records = list(batch(folder / "x" / "y", tmp_path / "out", restorer, RestoreOptions()))
-    assert sorted(record.output for record in records if record.error) == ["bad.mp4", "cut.mkv"]
+    failed = {record.output: record for record in records if record.error}
+    assert sorted(failed) == ["bad.mp4", "cut.mkv"]
+    assert failed["bad.mp4"].error.startswith("not a sound film")  # the report names it
 
 
 def test_cuts_are_at_keyframes_unless_none_comes() -> None:

@@ -19,7 +19,7 @@ from gpen2048.batch import picture_jobs
 from gpen2048.batch.manifest import Manifest, Record
 from gpen2048.batch.outputs import write_part
 from gpen2048.batch.pictures import Original, Restored
-from gpen2048.batch.recipe import Recipe, what_to_do
+from gpen2048.batch.recipe import Recipe, what_to_do, why_to_do
 from gpen2048.batch.running import run
 from gpen2048.batch.sources import Item, find_items
 from gpen2048.errors import GpenError
@@ -222,6 +222,54 @@ def test_a_full_disk_ends_the_run_and_leaves_whole_lines(
         with pytest.raises(OSError, match="No space"):
             batch(items, tmp_path / "out")
     assert set(batch(items, tmp_path / "out").values()) == {"missing"}
+
+
+def refuse(patch: pytest.MonkeyPatch, method: str, name: str) -> None:
+    """Makes a method of Path's fail for files of that name, or renamed to it, as for those marked immutable."""
+    original = getattr(Path, method)
+
+    def refusing(path: Path, *others: Path) -> object:
+        if name in (path.name, *(other.name for other in others)):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+        return original(path, *others)
+
+    patch.setattr(Path, method, refusing)
+
+
+def test_an_output_that_cannot_have_its_name_is_the_trouble_of_one_file(items: list[Item], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    locked = items[4].output
+    with pytest.MonkeyPatch.context() as patch:
+        refuse(patch, "replace", Path(locked).name)
+        assert len(batch(items, out)) == len(items)
+        assert batch(items, out) == {locked: "failed"}
+    assert "Operation not permitted" in str([line["error"] for line in lines(out) if line["output"] == locked][-1])
+    assert len(list(out.rglob("*.png"))) == len(items) - 1 and not list(out.rglob("*.part"))
+    assert batch(items, out) == {locked: "failed"}
+    assert batch(items, out) == {}
+
+
+def test_a_run_that_died_over_such_an_output_is_followed_by_one_that_does_it_again(tmp_path: Path) -> None:
+    """Although what lies there, of an earlier run, may be as long."""
+    record = Record("a.png", str(tmp_path / "in.png"), "hash", 1, 2, "options", "network", output_size=5)
+    (tmp_path / "a.png").write_bytes(b"older")
+    part = write_part(tmp_path / "a.png", b"newer")
+    line = json.dumps({**{f: getattr(record, f) for f in Record.__slots__}, "part": part.name})
+    (tmp_path / "manifest.jsonl").write_text(line + "\n")
+    with pytest.MonkeyPatch.context() as patch:
+        refuse(patch, "replace", "a.png")
+        with Manifest(tmp_path) as manifest:
+            assert why_to_do(Item(tmp_path / "in.png", "a.png"), manifest, RECIPE) == "failed"
+    assert not part.exists() and (tmp_path / "a.png").read_bytes() == b"older"
+
+
+def test_what_is_unfinished_and_cannot_be_removed_is_named_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = [write_part(tmp_path / "a.png", b"half") for _ in range(2)]
+    refuse(monkeypatch, "unlink", parts[0].name)
+    with Manifest(tmp_path, ["a.png"]):
+        assert parts[0].name in caplog.text and [part.exists() for part in parts] == [True, False]
 
 
 VICTIM = """

@@ -46,13 +46,24 @@ def test_a_pattern_keeps_what_is_below_its_fixed_part() -> None:
     assert outputs("in/a/2*") == ["2.JPG"]
 
 
+def test_a_pattern_follows_no_links_below_its_fixed_part(tree: Path) -> None:
+    """One to a folder above would show every picture forty times."""
+    (tree / "in" / "a" / "loop").symlink_to(tree / "in", target_is_directory=True)
+    (tree / "link").symlink_to(tree / "in", target_is_directory=True)
+    assert outputs("in/**/*.*") == ["1.png", "a/2.JPG", "a/b/3.png"]
+    assert outputs("link/**/*.*", destination="d") == ["1.png", "a/2.JPG", "a/b/3.png", "out/1.png"]
+    with pytest.raises(UnsupportedImageError, match="nothing there"):
+        outputs("in/a/*/1.png")
+
+
 def test_a_list_keeps_relative_paths(tree: Path) -> None:
     (tree / "list.txt").write_text(f"in/1.png\n\n{tree}/other/1.png\nin/a\n")
     assert outputs("@list.txt") == ["in/1.png", "1.png", "2.JPG", "b/3.png"]
 
 
-def test_a_source_named_twice_is_one_item() -> None:
-    assert find_items(["in/1.png", "in/1.png"], Path("d")) == [Item(Path("in/1.png"), "1.png")]
+def test_a_source_named_twice_is_one_item(tree: Path) -> None:
+    for again in ("in/1.png", str(tree / "in/1.png"), "in/a/../1.png"):
+        assert find_items(["in/1.png", again], Path("d")) == [Item(Path("in/1.png"), "1.png")]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from .manifest import Manifest, Record
+from .sources import is_there
 
 LONGEST_NAME = 255  # bytes, on most file systems
 
@@ -31,7 +32,7 @@ def remove_leftovers(manifest: Manifest) -> None:
     """
     for piece in {record.film: record for record in manifest.records() if record.film}.values():
         folder, source = pieces_folder(manifest, piece.film), Path(piece.source)
-        is_gone = source.is_absolute() and source.parent.is_dir() and not source.exists()
+        is_gone = source.is_absolute() and not is_there(source) and source.parent.is_dir()
         if folder.is_dir() and (is_gone or _is_whole(piece, manifest)):
             log.info("removed pieces of %s, which %s", piece.film, "has no source any more" if is_gone else "is whole")
             shutil.rmtree(folder, ignore_errors=True)

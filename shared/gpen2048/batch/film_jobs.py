@@ -16,11 +16,11 @@ from ..films.opening import open_film
 from .film_cutting import spans
 from .film_folders import keep_only, pieces_folder
 from .film_joining import JoiningWriter, read_pieces
-from .manifest import Manifest, Record
+from .manifest import Manifest, Record, one_line
 from .outputs import FATAL
-from .picture_jobs import one_line, with_output
+from .picture_jobs import with_output
 from .pictures import FilmPiece, Restore, Span
-from .recipe import Recipe, file_hash, why_to_do
+from .recipe import Recipe, file_hash, why_though_unchanged
 from .sources import Item
 
 Job = Callable[[Restore], list[Record]]
@@ -38,14 +38,14 @@ def film_jobs(item: Item, manifest: Manifest, recipe: Recipe) -> Iterator[Job]:
             film.warn()
             cut = spans(film, recipe.piece)
     except (GpenError, OSError, ValueError) as error:
-        yield partial(_fail, manifest, replace(record, error=one_line(error)))
+        what = one_line(error).removeprefix(f"{item.source}: ")  # the record names it
+        yield partial(_fail, manifest, replace(record, error=what))
         return
     yield from _Film(item, record, cut, manifest, recipe).jobs()
 
 
 def _fail(manifest: Manifest, record: Record, restore: Restore) -> list[Record]:
-    manifest.add(record)
-    return [record]
+    return [manifest.add(record)]
 
 
 class _Film:
@@ -74,7 +74,7 @@ class _Film:
         record = self._manifest.get(name)
         if record is not None and record.source_hash != self._record.source_hash:
             return "changed"
-        return why_to_do(Item(self._item.source, name), self._manifest, self._recipe)
+        return why_though_unchanged(record, self._manifest, self._recipe)
 
     def _do(self, name: str, restore: Restore) -> list[Record]:
         """Restores a piece, unless another one has failed already; joins all after the last."""
@@ -85,7 +85,7 @@ class _Film:
         piece = FilmPiece(path, size, self._pieces[name], suffix, recipe.codec, recipe.quality)
         (result,) = restore([piece])
         record = with_output(replace(self._record, output=name, film=self._item.output), result, self._manifest)
-        self._manifest.add(record)
+        record = self._manifest.add(record)
         with self._lock:
             self._left -= 1
             if record.error and not self._error:
@@ -114,7 +114,7 @@ class _Film:
             if isinstance(error, OSError) and error.errno in FATAL:
                 raise
             record = replace(record, error=one_line(error))
-        self._manifest.add(record)
+        record = self._manifest.add(record)
         if not record.error:
             shutil.rmtree(self._folder, ignore_errors=True)
         return record

@@ -37,7 +37,7 @@ def restore_piece(
     region: Tensor | None,
     on_progress: Progress,
 ) -> Restored:
-    """The encoded frames of `piece`, the same whatever other pieces the film is cut into.
+    """The encoded frames of `piece`, the same whatever other pieces the film is cut into; NOTHING where it has none.
 
     `background` and `region` are restore_sequence's.
     """
@@ -66,9 +66,7 @@ def restore_piece(
                 faces += len(result.faces)
                 restored += sum(face.restored for face in result.faces)
         note = "; ".join(film.problems)
-        if writer.encoded is None and not film.is_mixed:
-            raise UnsupportedFilmError(f"{piece.path}: no frame of it can be decoded from {piece.span.first} on")
-        encoded = writer.encoded or NOTHING
+        encoded = writer.encoded or NOTHING  # all of it damaged or of another size, as the note says
         return Restored(encoded.to_bytes(), faces, restored, frames=frames, note=note)
 
 

@@ -15,18 +15,17 @@ import posixpath
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from ..errors import GpenError
-from .outputs import unfinished
+from .locking import lock
+from .outputs import FATAL, unfinished
 
 NAME = "manifest.jsonl"
-LOCKED = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what flock says of a file that another run has locked
-LOCKED_BYTE = 2**31 - 2  # Windows lets nobody read what is locked; so far off there are no lines, nor need there be
 
 log = logging.getLogger(__name__)
 
@@ -92,14 +91,14 @@ class Manifest:
     def target(self, output: str) -> Path:
         return self.destination / output
 
-    def add(self, record: Record) -> None:
-        """Puts `record` down, and gives its output, until now in `record.part`, the name it is to have."""
+    def add(self, record: Record) -> Record:
+        """Puts `record` down, and gives its output, until now in `record.part`, the name it is to have.
+
+        Returns the record as it is then: that of a failure, where the system does not let the output have its name.
+        """
         with self._lock:
-            self._append(asdict(record))
-            self._records[record.output] = record
-            if record.part:
-                target = self.target(record.output)
-                target.with_name(record.part).replace(target)
+            self._put_down(record)
+            return self._name(record) if record.part else record
 
     def note(self, facts: dict[str, Any]) -> None:
         """Puts down something that is no record, such as what the hashes stand for; readers pass over it."""
@@ -123,6 +122,23 @@ class Manifest:
                     log.warning("%s: line %d is no record; its picture is done again", self.path, number)
         self._file.truncate(end)
 
+    def _put_down(self, record: Record) -> None:
+        self._append(asdict(record))
+        self._records[record.output] = record
+
+    def _name(self, record: Record) -> Record:
+        target = self.target(record.output)
+        part = target.with_name(record.part)
+        try:
+            part.replace(target)
+        except OSError as error:
+            if error.errno in FATAL:
+                raise
+            record = replace(record, part="", output_size=0, error=one_line(error))
+            self._put_down(record)
+            _remove(part)
+        return record
+
     def _append(self, content: dict[str, Any]) -> None:
         end = self._file.seek(0, os.SEEK_END)
         line = json.dumps(content).encode() + b"\n"  # ASCII holds every name, also one that is no text
@@ -136,49 +152,38 @@ class Manifest:
 
     def _settle(self, folders: Iterable[str]) -> None:
         """Ends what a killed run had begun in `folders`, below the destination."""
-        outputs = {record.part: record.output for record in self._records.values() if record.part}
+        finished = {record.part: record for record in self._records.values() if record.part}
         removed = 0
         for part in unfinished(self.destination / folder for folder in folders):
-            if part.name in outputs:
-                part.replace(self.target(outputs[part.name]))
+            if part.name in finished:
+                self._name(finished[part.name])
             else:
-                part.unlink()
-                removed += 1
+                removed += _remove(part)
         if removed:
             log.info("removed %d unfinished files of an earlier run", removed)
 
 
 def _open_alone(path: Path) -> FileIO:
     file = FileIO(path, "a+")  # unbuffered: a line reaches the system in one piece
-    if not _lock(file):
+    if not lock(file):
         file.close()
         raise GpenError(f"{path}: another run is writing to it; wanted a destination of its own")
     return file
 
 
-def _lock(file: FileIO) -> bool:
-    """Whether nobody has locked it before; now it is, for as long as it is open, however the process ends.
-
-    Where the file system knows no locks it goes without.
-    """
-    if sys.platform == "win32":
-        import msvcrt
-
-        file.seek(LOCKED_BYTE)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
+def _remove(part: Path) -> bool:
+    """Whether that could be done; what is left costs space, no more."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        part.unlink()
     except OSError as error:
-        if error.errno in LOCKED:
-            return False
-        log.warning("%s: no locks on this file system (%s); see that no other run writes to it", file.name, error)
+        log.warning("%s: an unfinished file that cannot be removed (%s)", part, error.strerror)
+        return False
     return True
+
+
+def one_line(error: BaseException) -> str:
+    """What is wrong, as records have it."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _record(content: dict[str, Any]) -> Record:

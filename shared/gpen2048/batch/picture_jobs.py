@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .manifest import Manifest, Record
+from .manifest import Manifest, Record, one_line
 from .outputs import FATAL, write_part
 from .pictures import Original, Restore, Restored
 from .recipe import Recipe, hash_of
@@ -18,9 +18,7 @@ def do_pictures(manifest: Manifest, recipe: Recipe, items: Sequence[Item], resto
     read = [_read(item, recipe) for item in items]
     results = iter(restore([original for _, original in read if original is not None]))
     done = [with_output(record, next(results), manifest) if original else record for record, original in read]
-    for record in done:
-        manifest.add(record)
-    return done
+    return [manifest.add(record) for record in done]
 
 
 def _read(item: Item, recipe: Recipe) -> tuple[Record, Original | None]:
@@ -32,7 +30,7 @@ def _read(item: Item, recipe: Recipe) -> tuple[Record, Original | None]:
     except (OSError, ValueError) as error:
         return replace(record, error=one_line(error)), None
     record = replace(record, source_hash=hash_of(data), source_size=stat.st_size, source_time=stat.st_mtime_ns)
-    return record, Original(data, Path(item.output).suffix, faces)
+    return record, Original(data, Path(item.output).suffix, faces, str(item.source))
 
 
 def with_output(record: Record, result: Restored, manifest: Manifest) -> Record:
@@ -56,7 +54,3 @@ def with_output(record: Record, result: Restored, manifest: Manifest) -> Record:
             raise
         return replace(record, error=one_line(error))
     return replace(record, part=part.name, output_size=len(result.data))
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -10,11 +10,15 @@ from ..faces import Face
 
 @dataclass(frozen=True)
 class Original:
-    """A picture file as it lies on the disk, and the suffix of the file to be made of it; `faces` replace detection."""
+    """A picture file as it lies on the disk, and the suffix of the file to be made of it; `faces` replace detection.
+
+    Warnings call it `name`.
+    """
 
     data: bytes
     suffix: str
     faces: Sequence[Face] | None = None
+    name: str = "a picture"
 
 
 @dataclass(frozen=True)

@@ -46,15 +46,19 @@ def what_to_do(
 def why_to_do(item: Item, manifest: Manifest, recipe: Recipe, *, checksum: bool = False) -> str:
     """ "missing", "changed" or "failed"; "" when it is done."""
     record = manifest.get(item.output)
+    why = why_though_unchanged(record, manifest, recipe)
+    return "changed" if not why and record and _has_changed(item.source, record, checksum) else why
+
+
+def why_though_unchanged(record: Record | None, manifest: Manifest, recipe: Recipe) -> str:
+    """As `why_to_do`, of an output whose source is what it was when the `record` was made."""
     if record is None:
         return "missing"
     if record.error:
         return "failed"
     if (record.options_hash, record.network_hash) != (recipe.options_hash, recipe.network_hash):
         return "changed"
-    if _size(manifest.target(item.output)) != record.output_size:
-        return "missing"
-    return "changed" if _has_changed(item.source, record, checksum) else ""
+    return "" if _size(manifest.target(record.output)) == record.output_size else "missing"
 
 
 def _size(path: Path) -> int | None:

@@ -84,7 +84,7 @@ class PictureRestorer:
         return restore_piece(source, restorer, self._options, self._device, **self._how)
 
     def _restore_picture(self, original: Original, restorer: FaceRestorer) -> Restored:
-        picture = decode_image(original.data, self._device)
+        picture = decode_image(original.data, self._device, original.name)
         result = restorer(picture.pixels, self._options, faces=original.faces, in_place=True, **self._how)
         data = encode_image(picture.with_pixels(result.image), original.suffix, quality=self._quality)
         return Restored(data, len(result.faces), sum(face.restored for face in result.faces))

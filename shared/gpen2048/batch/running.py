@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 from .manifest import Manifest, Record
@@ -12,7 +11,7 @@ from .picture_jobs import do_pictures
 from .pictures import Restore
 from .recipe import Recipe
 from .seats import spread
-from .sources import FILM_SUFFIXES, Item
+from .sources import Item
 
 Job = Callable[[Restore], list[Record]]
 
@@ -55,7 +54,7 @@ def _jobs(items: Iterable[Item], chunk: int, manifest: Manifest, recipe: Recipe)
     """Pictures by the chunk; films by the piece, each when it comes to it."""
     pictures: list[Item] = []
     for item in items:
-        if Path(item.output).suffix.lower() in FILM_SUFFIXES:
+        if item.is_film:
             from .film_jobs import film_jobs
 
             yield from film_jobs(item, manifest, recipe)

@@ -23,6 +23,10 @@ class Item:
     source: Path
     output: str  # with "/" between folders, on every system
 
+    @property
+    def is_film(self) -> bool:
+        return self.source.suffix.lower() in FILM_SUFFIXES
+
 
 def find_items(sources: Sequence[str], destination: Path) -> list[Item]:
     """What `sources` name, in order, each once.
@@ -38,7 +42,7 @@ def find_items(sources: Sequence[str], destination: Path) -> list[Item]:
     for source, below in _expand_all(sources, own):
         item = Item(source, _writable(below))
         other = items.setdefault(item.output, item)
-        if other.source != source:
+        if other.source.absolute() != source.absolute() and identity(other.source) != identity(source):
             raise UnsupportedImageError(
                 f"{other.source} and {source} would both be written to {destination / item.output}; "
                 "wanted other names, or the folder above both as the source"
@@ -61,6 +65,17 @@ def identity(path: Path) -> object:
     except OSError:
         return path.resolve()
     return stat.st_dev, stat.st_ino
+
+
+def is_there(path: Path) -> bool:
+    """Also where nobody can tell, as in a folder that may not be searched."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _expand_all(sources: Sequence[str], destination: Path) -> Iterator[tuple[Path, Path]]:
@@ -91,7 +106,7 @@ def _expand(name: str, destination: Path, *, listed: bool) -> Iterator[tuple[Pat
         wanted = "a file"
     else:
         root = _fixed_part(name)
-        found = ((file, file.relative_to(root)) for file in _match(name, destination))
+        found = ((file, file.relative_to(root)) for file in _match(name, root, destination))
         wanted = "a file, a folder or a pattern that matches some"
     first = next(found, None)
     if first is None:
@@ -111,11 +126,18 @@ def _refuse(error: OSError) -> None:
     raise UnsupportedImageError(f"{error.filename}: {error.strerror}; wanted a folder that can be read") from error
 
 
-def _match(pattern: str, destination: Path) -> Iterator[Path]:
+def _match(pattern: str, root: Path, destination: Path) -> Iterator[Path]:
     for name in sorted(glob.glob(pattern, recursive=True)):
         path = Path(name)
-        if _is_source(path) and path.is_file() and destination not in path.resolve().parents:
+        if not _is_source(path) or _is_linked(path.parent.relative_to(root), root):
+            continue
+        if path.is_file() and destination not in path.resolve().parents:
             yield path
+
+
+def _is_linked(folder: Path, root: Path) -> bool:
+    """Whether a link between `root`, which may be one, and `folder` below it leads elsewhere, or in a circle."""
+    return any((root / part).is_symlink() for part in (folder, *folder.parents) if part != Path())
 
 
 def _is_source(path: Path) -> bool:

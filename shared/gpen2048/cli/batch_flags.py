@@ -15,7 +15,7 @@ from .loading import check_upscaler
 DESCRIPTION = """Restores pictures and films of any number into DEST, under the names they have. What is done is on
 record in DEST/manifest.jsonl: after a kill, or with new sources, the same command does what is missing, changed or
 failed, and nothing twice. Exit code 0: all sources are restored whole; 1: some have failed or are damaged, and are
-listed; 130: Ctrl-C."""
+listed, or --retry-failed has left some to do; 130: Ctrl-C."""
 IN_FLIGHT = 4  # one picture in the network, one being read, one pasted, one encoded
 CHUNK = 4
 WORKER_CORES = 4

@@ -14,10 +14,13 @@ from .progress import unseen
 
 
 class BatchReport:
-    """Counts the records of one run over `todo`, of `items` in all; says what came of it when it ends, however."""
+    """Counts the records of one run over `todo`, of `items` in all; says what came of it when it ends, however.
 
-    def __init__(self, items: Sequence[Item], todo: Sequence[Item], manifest: Manifest):
-        self._items, self._todo, self._manifest = items, todo, manifest
+    `left` more are to be done, but not by this run.
+    """
+
+    def __init__(self, items: Sequence[Item], todo: Sequence[Item], manifest: Manifest, *, left: int = 0):
+        self._items, self._todo, self._manifest, self._left = items, todo, manifest, left
         self._started = time.perf_counter()
         self._done = self._failed_now = self._faces = self._restored = 0
         self._busy: float | None = None
@@ -34,6 +37,11 @@ class BatchReport:
         """Every source that was restored as far as it could be read, in this run or before."""
         records = (self._manifest.get(item.output) for item in self._items)
         return [record for record in records if record is not None and record.note and not record.error]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every source has been restored whole, in this run or before."""
+        return not (self.failed or self.damaged or self._left)
 
     def _remarked(self) -> list[Record]:
         records = (self._manifest.get(item.output) for item in self._todo)
@@ -81,8 +89,8 @@ class BatchReport:
         return self._restored / max(time.perf_counter() - self._started, 1e-9)
 
     def _summary(self) -> str:
-        before = len(self._items) - len(self._todo)
-        left = len(self._todo) - self._done - self._failed_now
+        before = len(self._items) - len(self._todo) - self._left
+        left = len(self._todo) - self._done - self._failed_now + self._left
         counts = {"done": self._done, "failed": self._failed_now, "left as before": before, "left to do": left}
         parts = [", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "done")]
         if self._todo:

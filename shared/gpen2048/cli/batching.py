@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -14,11 +15,11 @@ from torch import Tensor
 from ..batch.engine_local import LocalEngine
 from ..batch.engine_ray import RayEngine
 from ..batch.film_folders import remove_leftovers
-from ..batch.manifest import Manifest
+from ..batch.manifest import NAME, Manifest
 from ..batch.recipe import Recipe, file_hash, options_hash, what_to_do
 from ..batch.restoring import PictureRestorer
 from ..batch.running import Engine, run
-from ..batch.sources import Item, find_items, identity
+from ..batch.sources import Item, find_items, identity, is_there
 from ..errors import InvalidOptionError
 from ..faces import Face
 from ..options import RestoreOptions
@@ -80,10 +81,15 @@ class FaceFile:
 
 
 def run_batch(arguments: argparse.Namespace) -> int:
-    """Does what is missing, changed or failed. 0 when in the end every source has been restored whole, else 1."""
+    """Does what is missing, changed or failed. 0 when in the end every source has been restored whole, else 1.
+
+    So it is 1, too, when --retry-failed has left some that are missing or changed.
+    """
     options = read_option_flags(arguments)
     check_batch_flags(arguments)
     items = find_items(arguments.sources, arguments.destination)
+    _refuse_landmarks_of_films(items, arguments)
+    _refuse_unknown(items, arguments.destination)
     read = [Path(name) for name in (arguments.region, arguments.landmarks) if name]
     refuse_inputs((arguments.destination / item.output for item in items if read), read)
     files = find_weights(arguments, options)
@@ -95,14 +101,37 @@ def run_batch(arguments: argparse.Namespace) -> int:
     with Manifest(arguments.destination, (item.output for item in items)) as manifest:
         _refuse_others(items, manifest)
         remove_leftovers(manifest)
-        todo = _choose(items, manifest, recipe, arguments)
-        with BatchReport(items, todo, manifest) as report:
+        found = list(what_to_do(items, manifest, recipe, checksum=arguments.checksum))
+        todo = [item for item, why in found if why == "failed" or not arguments.retry_failed]
+        with BatchReport(items, todo, manifest, left=len(found) - len(todo)) as report:
             if todo:
                 manifest.note({"started": _now(), "options_hash": recipe.options_hash, "options": facts})
                 engine = _engine(arguments, Build(arguments, options, region), files)
                 for record in run(todo, engine, manifest, recipe):
                     report.add(record, engine.busy)
-    return 1 if report.failed or report.damaged else 0
+    return 0 if report.is_whole else 1
+
+
+def _refuse_landmarks_of_films(items: Sequence[Item], arguments: argparse.Namespace) -> None:
+    films = [item.source for item in items if item.is_film]
+    if arguments.landmarks and films:
+        raise InvalidOptionError(f"--landmarks is for single pictures; wanted none with films, as {films[0]} is one")
+
+
+def _refuse_unknown(items: Sequence[Item], destination: Path) -> None:
+    """Raises InvalidOptionError where an output lies in a folder that no batch has written to.
+
+    Somebody may have named it as another source, and no destination: then it is an original.
+    """
+    manifest = destination / NAME
+    if manifest.is_file() and manifest.stat().st_size:
+        return
+    for item in items:
+        if os.path.lexists(destination / item.output):
+            raise InvalidOptionError(
+                f"{destination / item.output} is there and not on record; wanted a new folder, "
+                "or the destination of an earlier batch, after the sources"
+            )
 
 
 def _refuse_others(items: Sequence[Item], manifest: Manifest) -> None:
@@ -110,17 +139,11 @@ def _refuse_others(items: Sequence[Item], manifest: Manifest) -> None:
     for item in items:
         record = manifest.get(item.output)
         other = Path(record.source) if record else item.source
-        if other.is_absolute() and other.exists() and identity(other) != identity(item.source):
+        if other.is_absolute() and is_there(other) and identity(other) != identity(item.source):
             raise InvalidOptionError(
                 f"{manifest.target(item.output)} holds what became of {other}, not of {item.source}; "
                 "wanted another destination"
             )
-
-
-def _choose(items: Sequence[Item], manifest: Manifest, recipe: Recipe, arguments: argparse.Namespace) -> list[Item]:
-    wanted = ("failed",) if arguments.retry_failed else ("missing", "changed", "failed")
-    found = what_to_do(items, manifest, recipe, checksum=arguments.checksum)
-    return [item for item, why in found if why in wanted]
 
 
 def _facts(arguments: argparse.Namespace, options: RestoreOptions, files: Mapping[str, Path]) -> dict[str, Any]:

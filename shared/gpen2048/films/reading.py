@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -47,7 +48,6 @@ class Film:
     is_interlaced: bool = False
     light: Light = Light()
     problems: list[str] = field(default_factory=list[str])
-    is_mixed: bool = False  # pictures of another size have been met
 
     def frames(self, first: int | None = None, last: int | None = None) -> Iterator[FilmFrame]:
         """Its frames in the order they are shown; only those with `first` <= pts < `last` where these are given.
@@ -85,13 +85,14 @@ class Film:
         self._reopen()
         found: list[tuple[int, bool]] = []
         before = None
-        for packet in self.container.demux(self.stream):
-            if packet.pts is not None:
-                found.append((packet.pts, bool(packet.is_keyframe)))
-            if packet.dts is not None:
-                if before is not None and packet.dts < before:
-                    return []
-                before = packet.dts
+        with suppress(pyav().error.FFmpegError):  # beyond such a place nothing is decoded either
+            for packet in self.container.demux(self.stream):
+                if packet.pts is not None:
+                    found.append((packet.pts, bool(packet.is_keyframe)))
+                if packet.dts is not None:
+                    if before is not None and packet.dts < before:
+                        return []
+                    before = packet.dts
         return sorted(found)
 
     def warn(self) -> None:
@@ -147,7 +148,6 @@ class Film:
     def _fits(self, frame: FilmFrame) -> bool:
         """Whether it has the size of the film, else it is named."""
         height, width = frame.pixels.shape[1:]
-        self.is_mixed |= (height, width) != self.size
         problem = f"pictures of {width} x {height} px are left out, as the first has {self.size[1]} x {self.size[0]}"
         if (height, width) != self.size and problem not in self.problems:
             self.problems.append(problem)
