@@ -215,6 +215,24 @@ def test_a_network_that_cannot_be_written_is_one_line(capsys: Any, network: Path
     assert sorted(path.name for path in Path().iterdir()) == ["faces.json", "photo.png"]
 
 
+def test_a_user_s_own_part_files_are_left_alone(run: Run, photo: Path, network: Path) -> None:
+    """As downloads have that go on later, ours among them."""
+    names = ("r.json.part", "a.pth.part", "b.safetensors.part", "c.safetensors.part")
+    for name in names:
+        Path(name).write_text("mine")
+    assert run("restore", photo, "-o", "o.png", "--report", "r.json")[0] == 0
+    assert main(["passthrough", "a.pth", "--size", "64"]) == main(["passthrough", "b.safetensors", "--size", "64"]) == 0
+    assert main(["weights", "convert", str(network), "-o", "c.safetensors"]) == 0
+    assert all(Path(name).read_text() == "mine" for name in names)
+    assert not list(Path().glob(".*.part"))
+
+
+def test_a_passthrough_is_the_same_file_each_time() -> None:
+    for name in ("a.pth", "b.pth"):
+        assert main(["passthrough", name, "--size", "64"]) == 0
+    assert Path("a.pth").read_bytes() == Path("b.pth").read_bytes()
+
+
 def test_a_name_that_the_terminal_cannot_show_is_no_failure(photo: Path, network: Path, monkeypatch: Any) -> None:
     photo.rename("写真.png")
     terminal = TextIOWrapper(BytesIO(), "cp1252")

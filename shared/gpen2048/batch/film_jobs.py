@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from ..errors import GpenError
 from ..films.opening import open_film
+from ..replacing import unfinished_name
 from .film_cutting import spans
 from .film_folders import keep_only, pieces_folder
 from .film_joining import JoiningWriter, read_pieces
@@ -132,4 +132,4 @@ class _Film:
             writer.join(pieces)
         with whole.open("rb+") as file:
             os.fsync(file.fileno())
-        return whole.replace(target.with_name(f".{secrets.token_hex(8)}.part")), film.problems
+        return whole.replace(unfinished_name(target)), film.problems
