@@ -13,6 +13,7 @@ from pathlib import Path
 from ..errors import GpenError
 from ..films.opening import open_film
 from ..replacing import unfinished_name
+from ..weight_files.verification import file_hash
 from .film_cutting import spans
 from .film_folders import keep_only, pieces_folder
 from .film_joining import JoiningWriter, read_pieces
@@ -20,7 +21,7 @@ from .manifest import Manifest, Record
 from .outputs import FATAL
 from .picture_jobs import one_line, with_output
 from .pictures import FilmPiece, Restore, Span
-from .recipe import Recipe, file_hash, why_to_do
+from .recipe import Recipe, why_to_do
 from .sources import Item
 
 Job = Callable[[Restore], list[Record]]
