@@ -82,6 +82,17 @@ def test_list_and_where_say_what_is_there(run: Any, tmp_path: Path) -> None:
     assert code == 0 and str(tmp_path) in out and "facerestore_models" in out and "models/GPEN" in out
 
 
+def test_a_folder_and_a_dangling_link_are_no_weights(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "GPEN-BFR-2048.pth").mkdir()
+    (tmp_path / "GPEN-BFR-512.pth").symlink_to(tmp_path / "on another disk.pth")
+    code, out, _ = run("weights", "list", "--weights", tmp_path)
+    assert code == 0 and "here: " not in out
+    code, out, err = run("weights", "where", "--weights", tmp_path)
+    assert code == 0 and "GPEN-BFR-" not in out and not err
+    (tmp_path / "GPEN-BFR-2048.pt").write_bytes(b"x")
+    assert f"here: {tmp_path / 'GPEN-BFR-2048.pt'}" in run("weights", "list", "--weights", tmp_path)[1]
+
+
 @pytest.mark.usefixtures("quick")
 def test_fetch_shows_the_licence_first_and_records_the_hash(
     run: Any, known: Any, site: Any, behaviours: Any, tiny: Path, tmp_path: Path
