@@ -57,7 +57,9 @@ def fetch_entry(entry: WeightFile, folder: Path, mirrors: Sequence[str] = (), *,
         found = file_hash(path)
         if known not in (None, found):
             _say(f"{path.name}: another file than before (SHA-256 was {known}, is {found})")
-        record(path, found)
+        reason = record(path, found)
+        if reason:
+            _say(f"{path.name}: its hash is recorded nowhere: {reason}")
     return path
 
 
