@@ -51,7 +51,7 @@ def fetch_entry(entry: WeightFile, folder: Path, mirrors: Sequence[str] = (), *,
     if force or find_file(entry.stems, folder) is None:
         _say(entry.licence)
     with ByteBar() as bar:
-        path = fetch(entry, folder, mirrors=mirrors, force=force, tell=bar.update, note=_say)
+        path = fetch(entry, folder, mirrors=mirrors, force=force, tell=bar.update, note=bar.say)
     known = first_seen(path)
     if known is None or force:
         found = file_hash(path)
