@@ -6,7 +6,6 @@ in `pictures`; everywhere else an image is float32 RGB in [0, 1], shape (3, H, W
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -22,6 +21,7 @@ from .errors import UnsupportedImageError
 from .pictures.decoding import decode, readable_suffixes
 from .pictures.encoding import FORMATS, check_quality, output_format
 from .pictures.metadata import PictureMetadata
+from .replacing import replacing
 from .samples import CPU, to_planes, to_samples
 
 __all__ = [
@@ -104,7 +104,8 @@ def write_image(path: str | PathLike[str], picture: Picture, *, quality: int = Q
         data = encode_image(picture, path.suffix, quality=quality)
     except UnsupportedImageError as error:
         raise UnsupportedImageError(f"{path}: {error}") from error
-    _replace_file(path, data)
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(data)
 
 
 def encode_image(picture: Picture, suffix: str, *, quality: int = QUALITY) -> bytes:
@@ -122,17 +123,6 @@ def encode_image(picture: Picture, suffix: str, *, quality: int = QUALITY) -> by
         return image_format.encode(samples, picture.metadata, quality)
     except (OSError, ValueError) as error:
         raise UnsupportedImageError(f"cannot be written as {image_format.name}: {error}") from error
-
-
-def _replace_file(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        unfinished.write_bytes(data)
-        unfinished.replace(path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def picture_from_array(array: npt.NDArray[Any], device: torch.device = CPU) -> Picture:

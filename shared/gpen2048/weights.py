@@ -22,8 +22,9 @@ def default_folder() -> Path:
 
 def find_file(stems: Sequence[str], folder: Path) -> Path | None:
     """The first file in `folder` with one of `stems` and one of SUFFIXES, in any case; None when there is none."""
-    names = {path.name.lower(): path for path in sorted(folder.glob("*"))} if folder.is_dir() else {}
     wanted = [f"{stem}{suffix}".lower() for stem in stems for suffix in SUFFIXES]
+    there = sorted(folder.glob("*")) if folder.is_dir() else []
+    names = {path.name.lower(): path for path in there if path.name.lower() in wanted and path.is_file()}
     return next((names[name] for name in wanted if name in names), None)
 
 

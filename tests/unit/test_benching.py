@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from gpen2048.cli import main
+from gpen2048.cli import benching, main, stages
 from gpen2048.cli.peaks import Peak
 from gpen2048.cli.stages import STAGES, Seconds, TimedRestorer
+from gpen2048.compiled import leftovers
 from gpen2048.faces import Face
 from gpen2048.inference import Network
 from gpen2048.options import RestoreOptions
@@ -39,6 +40,74 @@ def test_a_network_file_is_measured(tmp_path: Path, capsys: pytest.CaptureFixtur
     main(["passthrough", str(path), "--size", "128"])
     assert main(["bench", "--network", str(path), "--device", "cpu", "--rounds", "1"]) == 0
     assert "\nfp32        128     1 " in capsys.readouterr().out
+
+
+class Clock:
+    """Tells the seconds that have been waited for; to look takes one of a thousand."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def now(self, device: torch.device) -> Seconds:
+        self.wait(0.001)
+        return Seconds(self.time, self.time)
+
+    def wait(self, seconds: float) -> None:
+        self.time += seconds
+
+
+def test_what_is_compiled_at_first_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A detector that compiles when it is first called, and leaves what has to be collected."""
+    clock, calls = Clock(), list[str]()
+
+    def detect(image: Tensor, **_: object) -> list[Face]:
+        if not calls:
+            clock.wait(7)
+            leftovers.note("a signature")
+        calls.append("found")
+        clock.wait(1)
+        return []
+
+    monkeypatch.setattr(stages, "now", clock.now)
+    monkeypatch.setattr(leftovers.gc, "collect", lambda: clock.wait(100))
+    monkeypatch.setattr(benching, "load_detector", lambda *_, **__: detect)
+    leftovers.collect()
+    written = tmp_path / "bench.json"
+    command = ["bench", "--size", "64", "--device", "cpu", "--rounds", "1", "--detector", "d.pth"]
+    assert main([*command, "--json", str(written)]) == 0
+    milliseconds = json.loads(written.read_text())["stages"]["milliseconds"]
+    assert round(milliseconds["detection"]) == 1001 and milliseconds["rest"] < 1000 and len(calls) == 2
+
+
+def test_the_peak_is_that_of_what_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    required, begun = Network.memory_required, Peak.__init__
+    monkeypatch.setattr(Network, "memory_required", lambda *given: [told.append("compiled"), required(*given)][1])
+    monkeypatch.setattr(Peak, "__init__", lambda *given: [told.append("peak"), begun(*given)][1])
+    assert main(["bench", "--size", "64", "--device", "cpu", "--rounds", "1"]) == 0
+    assert told[:2] == ["compiled", "peak"]
+
+
+def test_the_figures_do_not_replace_an_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network, photo = tmp_path / "network.pth", tmp_path / "photo.png"
+    network.write_bytes(b"a network")
+    photo.write_bytes(b"a photo")
+    for path in (network, photo):
+        before = path.read_bytes()
+        assert main(["bench", str(photo), "--network", str(network), "--json", str(path)]) == 1
+        printed = capsys.readouterr()
+        assert f"{path} is an input; wanted another output" in printed.err and not printed.out
+        assert path.read_bytes() == before
+
+
+def test_where_the_figures_cannot_be_written_nothing_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for place, wanted in ((tmp_path, "a folder; wanted another output"), (tmp_path / "file" / "a.json", "file")):
+        assert main(["bench", "--size", "64", "--device", "cpu", "--json", str(place)]) == 1
+        printed = capsys.readouterr()
+        assert wanted in printed.err and not printed.out
 
 
 @pytest.mark.parametrize("flags", [("--rounds", "0"), ("--batch", "-1"), ("--precision", "fp8")])

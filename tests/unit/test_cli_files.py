@@ -145,6 +145,33 @@ def test_what_cannot_be_written_is_told_before_any_work(run: Run, arguments: Any
     assert sorted(path.name for path in Path().iterdir()) == ["faces.json", "photo.png"]
 
 
+@pytest.mark.parametrize("flag", ["--report", "--save-mask", "--compare", "-o"])
+def test_a_folder_in_the_place_of_an_output_is_told_before_any_work(run: Run, photo: Path, flag: str) -> None:
+    Path("there.png").mkdir()
+    command = ("compare-sheet", photo) if flag == "-o" else ("restore", photo, "-o", "o.png")
+    code, printed, errors = run(*command, flag, "there.png")
+    assert code == 1 and errors == "gpen2048: there.png is a folder; wanted another output\n" and not printed
+    assert not Path("o.png").exists()
+
+
+@pytest.mark.parametrize("command", [("restore", "-o", "o.png", "--report"), ("compare-sheet", "-o")])
+def test_a_folder_that_takes_no_files_is_told_before_any_work(run: Run, photo: Path, command: Any) -> None:
+    Path("locked").mkdir(mode=0o555)
+    locked = Path("/proc") if os.access("locked", os.W_OK) else Path("locked")  # root may do anything
+    if not locked.is_dir():
+        pytest.skip("every folder can be written to")
+    code, printed, errors = run(command[0], photo, *command[1:], locked / "a.png")
+    assert code == 1 and str(locked) in errors and len(errors.splitlines()) == 1 and not printed
+    assert not Path("o.png").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_pipe_is_not_replaced(run: Run, photo: Path) -> None:
+    os.mkfifo("r.json")
+    code, _, errors = run("restore", photo, "-o", "o.png", "--report", "r.json")
+    assert code == 1 and "r.json is no file but a device or a pipe" in errors and Path("r.json").is_fifo()
+
+
 def test_a_folder_may_have_any_name_once_it_is_there(run: Run, photo: Path) -> None:
     Path("holiday.2024").mkdir()
     assert run("restore", photo, "-o", "holiday.2024")[0] == 0 and Path("holiday.2024/photo.png").is_file()
@@ -213,6 +240,24 @@ def test_a_network_that_cannot_be_written_is_one_line(capsys: Any, network: Path
         errors = capsys.readouterr().err
         assert "cannot be written" in errors and len(errors.splitlines()) == 1
     assert sorted(path.name for path in Path().iterdir()) == ["faces.json", "photo.png"]
+
+
+def test_a_user_s_own_part_files_are_left_alone(run: Run, photo: Path, network: Path) -> None:
+    """As downloads have that go on later, ours among them."""
+    names = ("r.json.part", "a.pth.part", "b.safetensors.part", "c.safetensors.part")
+    for name in names:
+        Path(name).write_text("mine")
+    assert run("restore", photo, "-o", "o.png", "--report", "r.json")[0] == 0
+    assert main(["passthrough", "a.pth", "--size", "64"]) == main(["passthrough", "b.safetensors", "--size", "64"]) == 0
+    assert main(["weights", "convert", str(network), "-o", "c.safetensors"]) == 0
+    assert all(Path(name).read_text() == "mine" for name in names)
+    assert not list(Path().glob(".*.part"))
+
+
+def test_a_passthrough_is_the_same_file_each_time() -> None:
+    for name in ("a.pth", "b.pth"):
+        assert main(["passthrough", name, "--size", "64"]) == 0
+    assert Path("a.pth").read_bytes() == Path("b.pth").read_bytes()
 
 
 def test_a_name_that_the_terminal_cannot_show_is_no_failure(photo: Path, network: Path, monkeypatch: Any) -> None:

@@ -116,6 +116,48 @@ def test_wrong_files_are_named(tmp_path: Path, compact: Path) -> None:
         load_upscaler(tmp_path / "grey.pth")
 
 
+@pytest.mark.parametrize("key", ["model_state_dict", "params-ema", "model", "net", "any"])
+def test_models_are_read_out_of_what_trainers_wrap_them_in(tmp_path: Path, compact: Path, key: str) -> None:
+    state = torch.load(compact, weights_only=True)["params"]
+    more = {} if key == "any" else {"epoch": 3}
+    torch.save({key: {f"module.{name}": value for name, value in state.items()}, **more}, tmp_path / "x2.pth")
+    assert load_upscaler(tmp_path / "x2.pth").scale == 2
+
+
+def test_a_number_among_the_tensors_is_passed_on(tmp_path: Path) -> None:
+    """Real-CUGAN's "pro" models have their name as one."""
+    pytest.importorskip("spandrel", reason="needs spandrel")
+    from spandrel.architectures.RealCUGAN import UpCunet2x
+
+    torch.save({**UpCunet2x(pro=True).state_dict(), "pro": 1}, tmp_path / "pro.pth")
+    upscaler = load_upscaler(tmp_path / "pro.pth")
+    assert upscaler.scale == 2 and upscaler.model.model.is_pro
+    torch.save({**UpCunet2x(pro=True).state_dict(), "pro": 1 << 100}, tmp_path / "huge.pth")
+    with pytest.raises(CheckpointError, match="key pro holds no tensor"):
+        load_upscaler(tmp_path / "huge.pth")
+
+
+def test_weights_that_do_not_fit_are_one_line(tmp_path: Path, compact: Path) -> None:
+    state = torch.load(compact, weights_only=True)["params"]
+    shorter = {key: value[..., :2] if key == "body.2.weight" else value for key, value in state.items()}
+    without = {key: value for key, value in state.items() if key != "body.1.weight"}
+    for number, wrong in enumerate((shorter, without)):
+        path = tmp_path / f"{number}.pth"
+        torch.save({key: value.clone() for key, value in wrong.items()}, path)
+        with pytest.raises(CheckpointError, match=f"{number}.pth: this is an unknown network of .* body") as caught:
+            load_upscaler(path)
+        assert len(str(caught.value).splitlines()) == 1 and len(str(caught.value)) < 600
+
+
+def test_lack_of_memory_is_not_blamed_on_the_file(compact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("spandrel.ModelLoader.load_from_state_dict", short)
+    with pytest.raises(MemoryError):
+        load_upscaler(compact)
+
+
 def test_without_spandrel_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "spandrel", None)
     with pytest.raises(InvalidOptionError, match='extra "upscale"'):

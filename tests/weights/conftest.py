@@ -117,7 +117,7 @@ def whole(
         same = version and handler.headers.get("If-Range") in (version, None)
         start = int(asked[1]) if asked and same else 0
         if start and start >= len(content):
-            return status(416)(handler)
+            return status(416, **{"Content-Range": f"bytes */{announced or len(content)}"})(handler)
         handler.send_response(206 if start else 200)
         handler.send_header("Content-Type", kind)
         handler.send_header("Content-Length", str(len(content) - start if announced is None else announced))

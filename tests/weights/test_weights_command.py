@@ -82,6 +82,17 @@ def test_list_and_where_say_what_is_there(run: Any, tmp_path: Path) -> None:
     assert code == 0 and str(tmp_path) in out and "facerestore_models" in out and "models/GPEN" in out
 
 
+def test_a_folder_and_a_dangling_link_are_no_weights(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "GPEN-BFR-2048.pth").mkdir()
+    (tmp_path / "GPEN-BFR-512.pth").symlink_to(tmp_path / "on another disk.pth")
+    code, out, _ = run("weights", "list", "--weights", tmp_path)
+    assert code == 0 and "here: " not in out
+    code, out, err = run("weights", "where", "--weights", tmp_path)
+    assert code == 0 and "GPEN-BFR-" not in out and not err
+    (tmp_path / "GPEN-BFR-2048.pt").write_bytes(b"x")
+    assert f"here: {tmp_path / 'GPEN-BFR-2048.pt'}" in run("weights", "list", "--weights", tmp_path)[1]
+
+
 @pytest.mark.usefixtures("quick")
 def test_fetch_shows_the_licence_first_and_records_the_hash(
     run: Any, known: Any, site: Any, behaviours: Any, tiny: Path, tmp_path: Path
@@ -174,6 +185,29 @@ def test_check_warns_of_a_network_that_restores_nothing(run: Any, tmp_path: Path
     assert code == 1 and "flat or not finite" in err
 
 
+def test_check_reads_a_record_in_capitals(run: Any, tiny: Path, tmp_path: Path) -> None:
+    """As PowerShell's Get-FileHash and many sites have it."""
+    path, kept = tmp_path / "net.pth", tmp_path / "net.pth.sha256"
+    path.write_bytes(tiny.read_bytes())
+    kept.write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest().upper()}  net.pth\n")
+    before = kept.read_bytes()
+    code, out, _ = run("weights", "check", path)
+    assert code == 0 and "same      as when first seen" in out and kept.read_bytes() == before
+    kept.write_text("A" * 64)
+    assert run("weights", "check", path)[0] == 3 and kept.read_text() == "A" * 64
+
+
+def test_what_is_no_record_is_replaced_only_when_told(run: Any, tiny: Path, tmp_path: Path) -> None:
+    path, kept = tmp_path / "net.pth", tmp_path / "net.pth.sha256"
+    path.write_bytes(tiny.read_bytes())
+    kept.write_text("SHA256 (net.pth) = 0123")
+    code, out, _ = run("weights", "check", path)
+    assert code == 0 and f"nowhere: {kept} holds something else" in out
+    assert kept.read_text() == "SHA256 (net.pth) = 0123"
+    assert run("weights", "check", path, "--accept")[0] == 0
+    assert kept.read_text().startswith(hashlib.sha256(path.read_bytes()).hexdigest())
+
+
 def test_check_in_a_folder_that_takes_no_record(
     run: Any, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +218,7 @@ def test_check_in_a_folder_that_takes_no_record(
     path = tmp_path / "net.pth"
     path.write_bytes(tiny.read_bytes())
     code, out, _ = run("weights", "check", path)
-    assert code == 0 and "nowhere, as the folder cannot be written to" in out
+    assert code == 0 and "nowhere: the folder cannot be written to" in out
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -217,7 +251,7 @@ def test_a_conversion_that_was_not_written_whole_is_refused(
 
     monkeypatch.setattr(converting, "save_safetensors", lose_one)
     code, _, err = run("weights", "convert", tiny, "-o", tmp_path / "out" / "net.safetensors")
-    assert code == 1 and "net.safetensors.part" in err
+    assert code == 1 and "net.safetensors: this is the 64 network, but" in err
     assert not list(tmp_path.rglob("net.safetensors*"))
 
 

@@ -116,6 +116,54 @@ def test_a_partial_file_longer_than_the_file(
     assert get(entry(url)).read_bytes() == content
 
 
+def test_a_whole_file_that_was_not_verified_is_not_fetched_again(
+    site: Any, entry: Any, content: bytes, behaviours: Any, get: Any, tmp_path: Path
+) -> None:
+    """Whoever pressed Ctrl-C meanwhile is told what takes so long, and loses nothing."""
+    wanted = entry(site.put("/a", behaviours.whole(content)), sha256=hashlib.sha256(content).hexdigest())
+
+    def stop(text: str) -> None:
+        if text == "verifying TINY.pth":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        get(wanted, note=stop)
+    assert get(wanted).read_bytes() == content and _left(tmp_path / "weights") == ["TINY.pth"]
+    assert site.ranges == [RANGE_OF_ALL, f"bytes={len(content)}-"]
+
+
+def test_a_whole_file_that_is_wrong_is_discarded(
+    site: Any, entry: Any, content: bytes, behaviours: Any, get: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    url = site.put("/a", behaviours.whole(content))
+    (folder / "TINY.pth.part").write_bytes(bytes(len(content)))
+    (folder / "TINY.pth.part.json").write_text(f'{{"address": "{url}", "version": "\\"1\\""}}')
+    wanted = entry(url, sha256=hashlib.sha256(content).hexdigest())
+    assert "SHA-256 is" in _fails(get, wanted) and _left(folder) == []
+    assert get(wanted).read_bytes() == content
+
+
+@pytest.mark.parametrize("place", [{}, {"Content-Range": "bytes 0-9/10"}])
+def test_a_server_that_sends_another_part_is_asked_for_all(
+    site: Any, entry: Any, content: bytes, behaviours: Any, get: Any, place: Any, tmp_path: Path
+) -> None:
+    part, cut = behaviours.status(206, **place), behaviours.whole(content, cut=200_000)
+    url = site.put("/a", behaviours.in_turn(cut, part, behaviours.whole(content)))
+    assert get(entry(url)).read_bytes() == content
+    assert site.ranges == [RANGE_OF_ALL, "bytes=200000-", RANGE_OF_ALL]
+
+
+def test_a_server_that_always_sends_another_part_keeps_nothing(
+    site: Any, entry: Any, content: bytes, behaviours: Any, get: Any, tmp_path: Path
+) -> None:
+    part, cut = behaviours.status(206), behaviours.whole(content, cut=200_000)
+    message = _fails(get, entry(site.put("/a", behaviours.in_turn(cut, part))))
+    assert "the server sends None; wanted bytes from 0" in message and _left(tmp_path / "weights") == []
+    assert site.ranges == [RANGE_OF_ALL, "bytes=200000-", RANGE_OF_ALL]
+
+
 FAULTS: dict[str, tuple[Any, str]] = {
     "404": (lambda b, _: b.status(404), "answered 404"),
     "403": (lambda b, _: b.status(403), "answered 403"),
@@ -125,7 +173,7 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "a page": (lambda b, c: b.whole(b"<html>" + c[6:], kind="text/html; charset=utf-8"), "web page"),
     "a page by another name": (lambda b, c: b.whole(b"\n<!DOCTYPE html>" + c[16:]), "web page"),
     "announces too much": (lambda b, c: b.whole(c, announced=10**13), "has 10000000000000 bytes; wanted"),
-    "announces a little more": (lambda b, c: b.whole(c, announced=len(c) + 900), "cut after"),
+    "announces a little more": (lambda b, c: b.whole(c, announced=len(c) + 900), "did not fit"),
     "announces too little": (lambda b, c: b.whole(c, announced=len(c) - 900), "damaged or truncated"),
     "another file": (lambda b, c: b.whole(c[:100_000]), "has 100000 bytes"),
     "the size right, the content not": (lambda b, c: b.whole(bytes(reversed(c))), "not a whole PyTorch file"),

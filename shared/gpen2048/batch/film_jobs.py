@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,8 @@ from pathlib import Path
 
 from ..errors import GpenError
 from ..films.opening import open_film
+from ..replacing import unfinished_name
+from ..weight_files.verification import file_hash
 from .film_cutting import spans
 from .film_folders import keep_only, pieces_folder
 from .film_joining import JoiningWriter, read_pieces
@@ -20,7 +21,7 @@ from .manifest import Manifest, Record, one_line
 from .outputs import FATAL
 from .picture_jobs import with_output
 from .pictures import FilmPiece, Restore, Span
-from .recipe import Recipe, file_hash, why_though_unchanged
+from .recipe import Recipe, why_though_unchanged
 from .sources import Item
 
 Job = Callable[[Restore], list[Record]]
@@ -132,4 +133,4 @@ class _Film:
             writer.join(pieces)
         with whole.open("rb+") as file:
             os.fsync(file.fileno())
-        return whole.replace(target.with_name(f".{secrets.token_hex(8)}.part")), film.problems
+        return whole.replace(unfinished_name(target)), film.problems

@@ -10,19 +10,20 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ..replacing import unfinished_name
+
 # What stops all writing, and so the run; anything else is the trouble of one file.
 FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")  # the same names that write_image uses
+UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")  # what unfinished_name gives
 
 
 def write_part(target: Path, data: bytes) -> Path:
     """Writes `data` beside `target`, to the disk itself, and returns where."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
+    part = unfinished_name(target)
     try:
         with part.open("xb") as file:
             file.write(data)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..faces import Face
+from ..weight_files.verification import file_hash
 from .manifest import Manifest, Record
 from .sources import Item
 
@@ -81,15 +81,6 @@ def _has_changed(source: Path, record: Record, checksum: bool) -> bool:
 def options_hash(facts: Mapping[str, object]) -> str:
     """Of named values: the same whatever their order."""
     return hash_of(repr(sorted(facts.items())).encode())
-
-
-def file_hash(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        digest = hashlib.sha256()
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def hash_of(data: bytes) -> str:

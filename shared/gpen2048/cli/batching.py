@@ -16,13 +16,14 @@ from ..batch.engine_local import LocalEngine
 from ..batch.engine_ray import RayEngine
 from ..batch.film_folders import remove_leftovers
 from ..batch.manifest import NAME, Manifest
-from ..batch.recipe import Recipe, file_hash, options_hash, what_to_do
+from ..batch.recipe import Recipe, options_hash, what_to_do
 from ..batch.restoring import PictureRestorer
 from ..batch.running import Engine, run
 from ..batch.sources import Item, find_items, identity, is_there
 from ..errors import InvalidOptionError
 from ..faces import Face
 from ..options import RestoreOptions
+from ..weight_files.verification import file_hash
 from .batch_flags import DESCRIPTION, add_batch_flags, check_batch_flags
 from .batch_report import BatchReport
 from .equipment import Equipment

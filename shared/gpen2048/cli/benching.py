@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..alignment import face_template
 from ..checkpoint import load_network
+from ..compiled import leftovers
 from ..detection import load_detector
 from ..devices import PRECISIONS, choose_device, choose_precision
 from ..faces import Face
@@ -23,10 +24,14 @@ from ..images import read_image
 from ..inference import Network
 from ..network import NetworkConfig
 from ..options import RestoreOptions
+from ..restoration import FaceReport
 from ..weight_files.passthrough import passthrough_state_dict
 from ..weights import DETECTOR_STEMS, default_folder, find_file
+from .outputs import check_places, named_inputs
 from .passing import RELEASED, SMALL
 from .peaks import Peak, device_name
+from .reporting import write_json
+from .sources import refuse_inputs
 from .stages import AROUND, Seconds, TimedRestorer, now
 
 PHOTO_SIZE, FACE_SIZE, FACES = (1200, 1600), 200, 3  # px; the picture made when none is given
@@ -64,6 +69,10 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.batch < 1 or options.rounds < 1:
         raise ValueError(f"--batch is {options.batch}, --rounds {options.rounds}; wanted at least 1 of each")
+    options.detector = options.detector or find_file(DETECTOR_STEMS, default_folder())
+    if options.json is not None:
+        refuse_inputs([options.json], [*named_inputs(options), *filter(None, [options.photo])])
+        check_places([options.json])
     device = choose_device(options.device)
     print(f"device     {device_name(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"{'precision':9} {'size':>5} {'batch':>5} {'ms/face':>9} {'processor':>9} {'peak MB':>8}")
@@ -77,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     assert network is not None
     stages = _stages(network, options, device)
     if options.json is not None:
-        options.json.write_text(json.dumps(_report(device, speeds, stages), indent=2) + "\n")
+        write_json(options.json, _report(device, speeds, stages))
     return 0
 
 
@@ -93,6 +102,8 @@ def _network(options: argparse.Namespace, precision: str, device: torch.device) 
 def _speed(network: Network, batch: int, rounds: int, device: torch.device) -> Speed:
     size, dtype = network.config.size, network.convolutions[0].weight.dtype
     x = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(1)).to(device) * 2 - 1
+    network.memory_required(batch)  # chooses and compiles what runs, which is done once and is none of its memory
+    leftovers.collect()
     peak = Peak(device)
     for _ in range(WARM_UP):
         network(x)
@@ -117,8 +128,7 @@ def _line(speed: Speed) -> str:
 
 def _stages(network: Network, options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """Milliseconds of each stage on one picture, the last of two runs."""
-    path = options.detector or find_file(DETECTOR_STEMS, default_folder())
-    detector = load_detector(path, device=device) if path else None
+    detector = load_detector(options.detector, device=device) if options.detector else None
     if options.photo is None:
         image, faces = _made_picture()
     elif detector is None:
@@ -128,10 +138,12 @@ def _stages(network: Network, options: argparse.Namespace, device: torch.device)
     image = image.to(device)
     restorer = TimedRestorer(network, detector, batch=options.batch)
     restore_options = RestoreOptions(max_crops=0)
-    restorer.restore(image, restore_options, faces)
-    found = restorer.restore(image, restore_options, faces).faces
-    if faces is not None and detector is not None:
-        restorer.find(image, restore_options)
+    found: Sequence[FaceReport] = ()
+    for _ in range(2):
+        leftovers.collect()  # of the first run, which may have compiled: else it is a part of the second
+        found = restorer.restore(image, restore_options, faces).faces
+        if faces is not None and detector is not None:
+            restorer.find(image, restore_options)
     milliseconds = {stage: seconds.wall * 1000 for stage, seconds in restorer.seconds.items()}
     if detector is None:
         del milliseconds["detection"]

@@ -21,7 +21,7 @@ from .equipment import Equipment
 from .flags import add_option_flags, option_reader, read_option_flags, shown_options
 from .landmarks import read_landmarks
 from .loading import add_equipment_flags, load_equipment
-from .outputs import named_inputs
+from .outputs import check_places, named_inputs
 from .sources import refuse_inputs
 
 Find = Callable[[RestoreOptions], Sequence[Face]]
@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     output_format(arguments.output.suffix)
     refuse_inputs([arguments.output], [arguments.input, *named_inputs(arguments)])
     rows = [read_row(text) for text in arguments.vary or SHOWN]
+    check_places([arguments.output])
     parses = any(row.name == "mask" and set(row.values) != {"box"} for row in rows)
     equipment = load_equipment(arguments, replace(options, mask="face") if parses else options)
     image = read_image(arguments.input, equipment.device).pixels
@@ -74,7 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
     faces = find(options)
     shown = _shown(arguments.face, [faces[place] for place in ordered(faces, options.order)])
     sheet = OptionSheet(image, find, shown, equipment.restorer, options, equipment.upscaler, print)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     drawn, _ = equipment.in_memory(lambda: sheet.draw(rows))
     write_image(arguments.output, Picture(drawn))
     print(f"{arguments.input} -> {arguments.output}: {len(faces)} faces found, looks shown on face {shown}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from ..batch.sources import identity
 from ..errors import InvalidOptionError, UnsupportedImageError
@@ -19,7 +20,8 @@ def check_outputs(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
     """Finds out before any work whether the results, --compare, --save-mask and --report can be written.
 
     Makes their folders. Raises InvalidOptionError for several pictures and one sheet or mask, and for a quality that
-    is none; UnsupportedImageError for a name that ends as no picture, and for a file that is read or written already.
+    is none; UnsupportedImageError for a name that ends as no picture, and for a file that is read or written already;
+    and as `check_places` does.
     """
     check_quality(arguments.quality)
     for flag in OF_ONE_PICTURE:
@@ -35,8 +37,25 @@ def check_outputs(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
         named = named_inputs(arguments)
         refuse_inputs(beside, [*(job.source for job in jobs), *named], ", or --overwrite")
         refuse_inputs(targets, named, ", or --overwrite")
-    for path in (*targets, *beside):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    check_places([*targets, *beside])
+
+
+def check_places(paths: Sequence[Path]) -> None:
+    """Makes the folders of files that are to be written, and tries whether they take any.
+
+    Raises UnsupportedImageError for a path where something lies that is no file, such as a folder; OSError naming the
+    folder that cannot be made or written to.
+    """
+    for path in paths:
+        if path.exists() and not path.is_file():
+            what = "a folder" if path.is_dir() else "no file but a device or a pipe"
+            raise UnsupportedImageError(f"{path} is {what}; wanted another output")
+    for folder in dict.fromkeys(path.parent for path in paths):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def refuse_loss(job: Job, picture: Picture) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..network import NetworkConfig
+from ..replacing import replacing
 from ..weight_files.converting import save_safetensors
 from ..weight_files.passthrough import passthrough_state_dict
 
@@ -40,22 +41,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 def save_state_dict(state: dict[str, Tensor], path: Path) -> None:
-    """Writes `state` under a temporary name and renames it, so that no half file ever bears the name."""
+    """Writes `state` as `path`, which holds what it held before until that is whole."""
     if path.suffix.lower() not in (".pth", ".pt", ".safetensors"):
         raise ValueError(f"{path}: wanted a name ending in .pth, .pt or .safetensors")
-    partial = path.with_name(path.name + ".part")
-    try:
+    with replacing(path) as unfinished:
         if path.suffix.lower() == ".safetensors":
-            save_safetensors(state, partial)
+            save_safetensors(state, unfinished, path)
         else:
-            _save_pytorch(state, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+            _save_pytorch(state, unfinished, path)
 
 
-def _save_pytorch(state: dict[str, Tensor], path: Path) -> None:
+def _save_pytorch(state: dict[str, Tensor], unfinished: Path, path: Path) -> None:
     try:
-        torch.save(state, path)
+        with unfinished.open("wb") as file:  # given a name, torch writes it into the file, which would differ each time
+            torch.save(state, file)
     except RuntimeError as error:  # also for what the system refuses
         raise CheckpointError(f"{path}: cannot be written ({error})") from error

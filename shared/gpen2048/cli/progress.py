@@ -75,6 +75,12 @@ class ByteBar:
             self._bar = tqdm(total=total, initial=done, unit="B", unit_scale=True, disable=unseen(), leave=False)
         self._bar.update(done - self._bar.n)
 
+    def say(self, text: str) -> None:
+        """A line of its own, in the place of the bar until that goes on."""
+        if self._bar is not None:
+            self._bar.clear()
+        print(text, file=sys.stderr)
+
     def _print(self, done: int, total: int | None) -> None:
         tenths = done * 10 // total if total else 0
         if tenths != self._tenths:

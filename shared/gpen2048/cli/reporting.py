@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import GpenError
 from ..options import RestoreOptions
+from ..replacing import replacing
 from ..restoration import Restoration
 from .sources import Job
 
@@ -53,12 +54,8 @@ def told(error: BaseException) -> str:
 def write_json(path: Path, content: object) -> None:
     """Writes `content` to `path`, which holds what it held before until that is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_text(json.dumps(content, indent=2, default=_plain) + "\n", encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2, default=_plain) + "\n", encoding="utf-8")
 
 
 def _plain(value: object) -> object:

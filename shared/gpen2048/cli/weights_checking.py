@@ -89,8 +89,8 @@ def _compare(path: Path, sha256: str, *, accept: bool) -> int:
     """Records the hash when it is the first, warns when it is another."""
     before = first_seen(path)
     if before is None or accept:
-        place = record_path(path) if record(path, sha256) else "nowhere, as the folder cannot be written to"
-        print(f"  recorded  {place}")
+        reason = record(path, sha256, accept=accept)
+        print(f"  recorded  {f'nowhere: {reason}' if reason else record_path(path)}")
     elif before != sha256:
         print(f"  CHANGED   SHA-256 was {before} when first seen ({record_path(path)}); --accept takes the new one")
         return CHANGED

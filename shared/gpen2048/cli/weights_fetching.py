@@ -51,13 +51,15 @@ def fetch_entry(entry: WeightFile, folder: Path, mirrors: Sequence[str] = (), *,
     if force or find_file(entry.stems, folder) is None:
         _say(entry.licence)
     with ByteBar() as bar:
-        path = fetch(entry, folder, mirrors=mirrors, force=force, tell=bar.update, note=_say)
+        path = fetch(entry, folder, mirrors=mirrors, force=force, tell=bar.update, note=bar.say)
     known = first_seen(path)
     if known is None or force:
         found = file_hash(path)
         if known not in (None, found):
             _say(f"{path.name}: another file than before (SHA-256 was {known}, is {found})")
-        record(path, found)
+        reason = record(path, found)
+        if reason:
+            _say(f"{path.name}: its hash is recorded nowhere: {reason}")
     return path
 
 

@@ -82,7 +82,7 @@ def _fetch_first(
     for address in addresses:
         note(f"{entry.file} from {address}")
         try:
-            _fetch_from(address, entry, target, tell, patience)
+            _fetch_from(address, entry, target, tell, note, patience)
             return
         except (Unavailable, CheckpointError) as error:
             reason = str(error).removeprefix(f"{target.name}.part: ")
@@ -92,9 +92,10 @@ def _fetch_first(
     raise DownloadError(f"{entry.file} could not be fetched from any source ({'; '.join(refused)}){page}")
 
 
-def _fetch_from(address: str, entry: WeightFile, target: Path, tell: Tell, patience: Patience) -> None:
+def _fetch_from(address: str, entry: WeightFile, target: Path, tell: Tell, note: Note, patience: Patience) -> None:
     partial = Partial(target, address)
     digest = transfer(partial, entry.bounds, tell, patience)
+    note(f"verifying {entry.file}")
     try:
         verify_file(partial.path, entry, digest)
         partial.finish()

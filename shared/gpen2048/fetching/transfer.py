@@ -32,6 +32,10 @@ class Interrupted(Exception):  # noqa: N818
     """The transfer broke off and may be taken up again."""
 
 
+class Unfit(Exception):  # noqa: N818
+    """What is kept does not go with what the server sends: it is to begin anew."""
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long to bear with a server: seconds of silence, failed attempts, seconds between them, bytes a second."""
@@ -43,16 +47,21 @@ class Patience:
     window: float = 30.0  # seconds over which the rate is taken
 
 
-def transfer(partial: Partial, bounds: tuple[int, int], tell: Tell, patience: Patience) -> str:
-    """Brings `partial` to its full length and returns its SHA-256.
+def transfer(partial: Partial, bounds: tuple[int, int], tell: Tell, patience: Patience) -> str | None:
+    """Brings `partial` to its full length and returns its SHA-256, or None where it was whole already.
 
-    The file has `bounds` bytes, at least and at most. Raises Unavailable when the address does not give it, and
-    DownloadError when there is no room for it.
+    The file has `bounds` bytes, at least and at most. What does not fit is discarded, and all is fetched, once. Raises
+    Unavailable when the address does not give it, and DownloadError when there is no room for it.
     """
-    failed, furthest = 0, partial.resumable()[0]
+    failed, furthest, anew = 0, partial.resumable()[0], False
     while True:
         try:
             return _attempt(partial, bounds, tell, patience)
+        except Unfit as error:
+            partial.discard()
+            if anew:
+                raise Unavailable(str(error)) from error
+            anew, furthest = True, 0
         except Interrupted as error:
             position = partial.resumable()[0]
             failed = failed + 1 if position - furthest < WORTHWHILE * bounds[1] else 0
@@ -62,7 +71,7 @@ def transfer(partial: Partial, bounds: tuple[int, int], tell: Tell, patience: Pa
             time.sleep(patience.pause * 2**failed)
 
 
-def _attempt(partial: Partial, bounds: tuple[int, int], tell: Tell, patience: Patience) -> str:
+def _attempt(partial: Partial, bounds: tuple[int, int], tell: Tell, patience: Patience) -> str | None:
     start, version = partial.resumable()
     try:
         with _open(partial.address, start, version, patience.silence) as response:
@@ -72,7 +81,9 @@ def _attempt(partial: Partial, bounds: tuple[int, int], tell: Tell, patience: Pa
             _require_space(partial, (total or bounds[1]) - start)
             return _receive(response, partial, start, total, bounds[1], tell, patience)
     except HTTPError as error:
-        raise _from_status(error, partial) from error
+        if _is_whole(error, start):
+            return None
+        raise _from_status(error) from error
     except (HTTPException, OSError) as error:  # the disk's own errors come as DownloadError
         raise Interrupted(_reason(error)) from error
 
@@ -107,7 +118,7 @@ def _granted_start(response: Any, start: int) -> int:
         return 0
     place = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     if not place or int(place[1]) != start:
-        raise Unavailable(f"the server sends {response.headers.get('Content-Range')}; wanted bytes from {start}")
+        raise Unfit(f"the server sends {response.headers.get('Content-Range')}; wanted bytes from {start}")
     return start
 
 
@@ -179,10 +190,14 @@ def _version(headers: HTTPMessage) -> str:
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
 
 
-def _from_status(error: HTTPError, partial: Partial) -> Exception:
-    if error.code == 416:  # what is there is longer than the file
-        partial.discard()
-        return Interrupted("the partial file did not fit")
+def _is_whole(error: HTTPError, start: int) -> bool:
+    """Whether nothing follows because all `start` bytes of the file are there, only not verified yet."""
+    return error.code == 416 and start > 0 and error.headers.get("Content-Range") == f"bytes */{start}"
+
+
+def _from_status(error: HTTPError) -> Exception:
+    if error.code == 416:
+        return Unfit("the partial file did not fit")
     reason = f"it answered {error.code} {error.reason}"
     return Interrupted(reason) if error.code in PASSING else Unavailable(reason)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from os import PathLike
@@ -12,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import InvalidOptionError, UnsupportedFilmError
+from ..replacing import unfinished_name
 from .coding import colour_tags, is_odd, is_subsampled, storable
 from .frames import encoded, location, pyav
 from .reading import Film
@@ -38,7 +38,7 @@ class FilmWriter:
     def __init__(self, path: str | PathLike[str], film: Film, *, codec: str = "h264", quality: int = QUALITY):
         self.path, self.film, self.codec, self.quality = Path(path), film, codec, quality
         check_coding(self.path, codec, quality)
-        self._unfinished = self.path.with_name(f".{secrets.token_hex(8)}.part")
+        self._unfinished = unfinished_name(self.path)
         self._container: Any = None
         self._video: Any = None
         self._sound = Sound(film)

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from ..checkpoint import describe_state_dict, read_state_dict
 from ..defaults import ordinary_tensors
-from ..errors import CheckpointError, InvalidOptionError
+from ..errors import CheckpointError, InvalidOptionError, is_out_of_memory
 from .resampling import lanczos_resize
 
 TILE = 512  # px of the input run at once, which bounds the memory
 MARGIN = 32  # px around a tile that the model sees too, so that tiles meet without a seam
 PREFIXES = ("module.", "netG.")  # that trainers leave before every key
+LONGEST_REASON = 200  # letters of spandrel's text in an error; it names every tensor that does not fit
 
 
 class Upscaler:
@@ -71,16 +72,19 @@ def load_upscaler(path: str | Path, *, device: torch.device | str = "cpu") -> Up
         spandrel: Any = importlib.import_module("spandrel")  # typed, but not always there to check against
     except ImportError as error:
         raise InvalidOptionError('an upscale model needs spandrel, which the extra "upscale" brings') from error
-    state = read_state_dict(path)
+    state = read_state_dict(path, numbers=True)  # such as the "pro" of Real-CUGAN's
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
     try:
-        model = spandrel.ModelLoader(torch.device(device)).load_from_state_dict(state)
-    except spandrel.UnsupportedModelError as error:
-        what = describe_state_dict(state)
-        raise CheckpointError(f"{path}: this is {what}; wanted an upscale model that spandrel knows") from error
+        model = spandrel.ModelLoader().load_from_state_dict(state)
+    except Exception as error:  # whatever weights that do not fit lead to
+        if is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:LONGEST_REASON]
+        seen = f"{describe_state_dict(state)}{f' ({reason})' if reason else ''}"
+        raise CheckpointError(f"{path}: this is {seen}; wanted an upscale model that spandrel knows") from error
     if not isinstance(model, spandrel.ImageModelDescriptor) or (model.input_channels, model.output_channels) != (3, 3):
         what = model.architecture.name
         raise CheckpointError(f"{path}: this is a {what} model; wanted one that enlarges RGB pictures")
-    return Upscaler(model.train(False))
+    return Upscaler(model.to(torch.device(device)).train(False))

@@ -11,6 +11,7 @@ import torch
 from ..checkpoint import check_state_dict, network_config
 from ..errors import CheckpointError
 from ..network import NetworkConfig
+from ..replacing import replacing
 from .state_dicts import read_state_dict
 from .verification import file_hash
 
@@ -31,25 +32,23 @@ def convert(source: Path, target: Path, *, half: bool = False) -> NetworkConfig:
     converted = {key: tensor.to(dtype).contiguous().clone() for key, tensor in state.items()}
     if half:
         _refuse_overflow(converted, source)
-    partial = target.with_name(target.name + ".part")
-    try:
-        save_safetensors(converted, partial, _metadata(config, source))
-        shutil.copymode(source, partial)  # safetensors makes files that only their owner may read
-        check_state_dict(read_state_dict(partial), config, partial)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(target) as unfinished:
+        save_safetensors(converted, unfinished, target, _metadata(config, source))
+        shutil.copymode(source, unfinished)  # safetensors makes files that only their owner may read
+        check_state_dict(read_state_dict(unfinished), config, target)
     return config
 
 
-def save_safetensors(state: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Writes `state` to `path`, with `metadata` in its head. Raises CheckpointError where that cannot be."""
+def save_safetensors(
+    state: dict[str, torch.Tensor], unfinished: Path, target: Path, metadata: dict[str, str] | None = None
+) -> None:
+    """Writes `state` to `unfinished`, with `metadata` in its head; CheckpointError naming `target` where that fails."""
     import safetensors.torch
 
     try:
-        safetensors.torch.save_file(state, path, metadata=metadata)
+        safetensors.torch.save_file(state, unfinished, metadata=metadata)
     except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{path}: cannot be written ({error})") from error
+        raise CheckpointError(f"{target}: cannot be written ({error})") from error
 
 
 def _refuse_overflow(state: dict[str, torch.Tensor], source: Path) -> None:

@@ -16,14 +16,20 @@ def first_seen(path: Path) -> str | None:
         text = record_path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
-    match = re.match(r"[0-9a-f]{64}\b", text)
-    return match[0] if match else None
+    match = re.match(r"[0-9a-fA-F]{64}\b", text)
+    return match[0].lower() if match else None
 
 
-def record(path: Path, sha256: str) -> bool:
-    """Writes the hash beside `path`; False where nothing can be written, which is no reason to fail."""
+def record(path: Path, sha256: str, *, accept: bool = False) -> str:
+    """Writes the hash beside `path`, but over something that is no such record only to `accept` it.
+
+    Returns "", or why nothing was written, which is no reason to fail.
+    """
+    place = record_path(path)
     try:
-        record_path(path).write_text(f"{sha256}  {path.name}\n", encoding="utf-8")
+        if not accept and first_seen(path) is None and place.exists() and place.stat().st_size:
+            return f"{place} holds something else; `weights check --accept` replaces it"
+        place.write_text(f"{sha256}  {path.name}\n", encoding="utf-8")
     except OSError:
-        return False
-    return True
+        return "the folder cannot be written to"
+    return ""

@@ -6,21 +6,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, WeightsNotFoundError
 from .pytorch_files import read_pytorch
 
 StateDict = dict[str, Tensor]
-WRAPPERS = ("g_ema", "params_ema", "params", "state_dict", "generator")  # keys under which trainers nest the weights
+# Keys under which trainers nest the weights.
+WRAPPERS = (
+    *("g_ema", "params_ema", "params-ema", "params", "model_state_dict", "state_dict"),
+    *("generator", "model", "net"),
+)
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # how their files begin
 LONGEST_REASON = 200  # letters of a foreign text in an error
 
 
-def read_state_dict(path: str | Path) -> StateDict:
+def read_state_dict(path: str | Path, *, numbers: bool = False) -> StateDict:
     """The tensors of a .pth, .pt, .safetensors or .onnx file by key, on the CPU, unwrapped from one nesting key.
 
-    The kind is told by content, not by suffix. Tensors may be mapped from the file: don't write to them.
+    The kind is told by content, not by suffix. Tensors may be mapped from the file: don't write to them. Numbers among
+    them are refused, or, with `numbers`, become tensors.
     """
     path = Path(path)
     if not path.exists():
@@ -40,7 +46,7 @@ def read_state_dict(path: str | Path) -> StateDict:
         from .onnx_weights import read_onnx
 
         return read_onnx(path)
-    state = _unwrap(_read_safetensors(path) if is_safetensors else read_pytorch(path), path)
+    state = _unwrap(_read_safetensors(path) if is_safetensors else read_pytorch(path), path, numbers)
     _refuse_inflated(state, path)
     return state
 
@@ -61,10 +67,13 @@ def _read_safetensors(path: Path) -> object:
         raise CheckpointError(f"{path}: not a whole safetensors file ({reason})") from error
 
 
-def _unwrap(loaded: object, path: Path) -> StateDict:
-    """The dict of tensors in `loaded`, taken out of one known wrapping key, without DataParallel's "module." prefix."""
+def _unwrap(loaded: object, path: Path, numbers: bool) -> StateDict:
+    """The dict of tensors in `loaded`, taken out of one wrapping key, without DataParallel's "module." prefix."""
     entries = _entries(loaded)
-    entries = next((_entries(entries[key]) for key in WRAPPERS if _entries(entries.get(key))), entries)
+    wrappers = WRAPPERS if len(entries) > 1 else entries  # one key alone may have any name
+    entries = next((_entries(entries[key]) for key in wrappers if _entries(entries.get(key))), entries)
+    if numbers:
+        entries = {key: _as_tensor(value) for key, value in entries.items()}
     state = {str(key): value for key, value in entries.items() if isinstance(value, Tensor)}
     if not state:
         raise CheckpointError(f"{path}: holds no named tensors but {type(loaded).__name__}; wanted a state dict")
@@ -72,6 +81,12 @@ def _unwrap(loaded: object, path: Path) -> StateDict:
         stray = next(str(key) for key, value in entries.items() if not isinstance(value, Tensor))
         raise CheckpointError(f"{path}: key {stray[:LONGEST_REASON]} holds no tensor; wanted tensors only")
     return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def _as_tensor(value: object) -> object:
+    """A tensor of a number that one can hold, else `value`."""
+    fits = isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63)
+    return torch.tensor(value, device="cpu") if fits else value
 
 
 def _refuse_inflated(state: StateDict, path: Path) -> None:
