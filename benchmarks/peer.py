@@ -8,10 +8,10 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from gpen2048.checkpoint import read_state_dict
 from gpen2048.cli.stages import Seconds, now
 from gpen2048.detectors.retinaface import KINDS, network_kind
 from gpen2048.faces import Face
+from gpen2048.weight_files.state_dicts import read_state_dict
 from numpy.typing import NDArray
 from torch import Tensor
 

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .checkpoint import read_state_dict
 from .defaults import no_autocast, ordinary_tensors
 from .detectors.close_ups import SURROUNDED, CloseUp
 from .detectors.halving import Halvings
@@ -39,6 +38,7 @@ from .detectors.tilting import angles, view_size
 from .detectors.windows import EASY, Window, scales, tiles
 from .errors import WeightsNotFoundError
 from .faces import Face
+from .weight_files.state_dicts import read_state_dict
 
 THRESHOLD = 0.9  # of the score, as in GPEN's own code (face_enhancement.py)
 PROPOSAL_THRESHOLD = 0.1  # a proposal costs only a close-up; at 20 px, 0.9 would lose two faces of three

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checkpoint import describe_state_dict, read_state_dict
 from .defaults import no_autocast, ordinary_tensors
 from .errors import CheckpointError, InvalidOptionError, MissingPackageError
 from .options import RestoreOptions
+from .weight_files.describing import describe_state_dict
+from .weight_files.state_dicts import read_state_dict
 
 PARSE_SIZE = 512  # px; the resolution ParseNet was trained at
 # Of CelebAMask-HQ's 19 classes: skin, nose, glasses, eyes, brows, ears, mouth, lips and hair …

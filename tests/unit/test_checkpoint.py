@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from gpen2048.checkpoint import load_network, read_state_dict
+from gpen2048.checkpoint import load_network
 from gpen2048.errors import CheckpointError, WeightsNotFoundError
 from gpen2048.network import NetworkConfig, parameter_shapes
 from gpen2048.weight_files.passthrough import passthrough_state_dict
+from gpen2048.weight_files.state_dicts import read_state_dict
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import check_state_dict, describe_state_dict, network_config
+from ..weight_files.describing import describe_state_dict
+from ..weight_files.layout import check_state_dict, network_config
 from ..weight_files.state_dicts import read_state_dict
 from ..weight_files.verification import file_hash, verify_finite
 

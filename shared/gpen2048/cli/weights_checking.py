@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..catalogue import CATALOGUE, WeightFile, find_entry
-from ..checkpoint import check_state_dict, describe_state_dict, network_config
 from ..errors import CheckpointError, GpenError
 from ..inference import Network
 from ..network import NetworkConfig
 from ..weight_files.converting import convert
+from ..weight_files.describing import describe_state_dict
 from ..weight_files.first_seen import first_seen, record, record_path
+from ..weight_files.layout import check_state_dict, network_config
 from ..weight_files.state_dicts import StateDict, read_state_dict
 from ..weight_files.verification import file_hash, verify_finite, verify_output, verify_size
 

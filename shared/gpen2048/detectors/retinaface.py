@@ -21,8 +21,8 @@ from torch import Tensor, nn
 # Under a name of its own, since ComfyUI's registry takes the last letters of theirs for Python's eval.
 from torch.nn.utils.fusion import fuse_conv_bn_eval as fused
 
-from ..checkpoint import all_finite, describe_state_dict
 from ..errors import CheckpointError, MissingPackageError
+from ..weight_files.describing import all_finite, describe_state_dict
 
 # What each kind is called in facexlib, and a key that only its backbone has.
 KINDS = {

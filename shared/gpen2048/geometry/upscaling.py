@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoint import describe_state_dict, read_state_dict
 from ..defaults import ordinary_tensors
 from ..errors import CheckpointError, InvalidOptionError, is_out_of_memory
+from ..weight_files.describing import describe_state_dict
+from ..weight_files.state_dicts import read_state_dict
 from .resampling import lanczos_resize
 
 TILE = 512  # px of the input run at once, which bounds the memory

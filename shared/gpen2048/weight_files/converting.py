@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import torch
 
-from ..checkpoint import check_state_dict, network_config
 from ..errors import CheckpointError
 from ..network import NetworkConfig
 from ..replacing import replacing
+from .layout import check_state_dict, network_config
 from .state_dicts import read_state_dict
 from .verification import file_hash
 

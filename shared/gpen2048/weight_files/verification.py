@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..catalogue import WeightFile
-from ..checkpoint import all_finite, check_state_dict, network_config
 from ..errors import CheckpointError
 from ..folded.precision import is_sound
 from ..inference import Network
+from .describing import all_finite
+from .layout import check_state_dict, network_config
 from .state_dicts import StateDict, read_state_dict
 
 BLOCK = 1 << 20  # bytes
