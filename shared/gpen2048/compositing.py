@@ -15,7 +15,7 @@ from .compiled.threads import in_rows
 from .geometry.regions import Region, union
 from .geometry.resampling import in_tiles, warp
 from .geometry.splines import compiled_kernels
-from .geometry.transforms import Matrix, shift_origin
+from .geometry.transforms import Matrix, positions, shift_origin
 
 INSET = 0.02  # of the crop: outermost rim that is never shown, where a network sees too little around
 
@@ -55,10 +55,7 @@ def _ramp(position: Tensor, feather: float) -> Tensor:
 
 def _crop_position(matrix: Matrix, crop_size: int, region: Region, device: torch.device) -> tuple[Tensor, Tensor]:
     """Where in the crop each pixel of `region` lies: x and y (h, w), 0 and 1 at the crop's outer edges."""
-    rows = torch.arange(region.size[0], device=device, dtype=torch.float32)[:, None]
-    columns = torch.arange(region.size[1], device=device, dtype=torch.float32)
-    (a, b, tx), (c, d, ty) = _places(matrix, crop_size, region).tolist()
-    return a * columns + (b * rows + tx), c * columns + (d * rows + ty)
+    return positions(_places(matrix, crop_size, region), region.size, device)
 
 
 def _places(matrix: Matrix, crop_size: int, region: Region) -> Matrix:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -142,10 +141,14 @@ class FaceRestorer:
 
     def find_faces(self, image: Tensor, options: RestoreOptions) -> list[Face]:
         """What the detector finds in `image` (3, H, W) that the options may want restored."""
-        if self.detector is None:
+        detector = self.detector
+        if detector is None:
             raise WeightsNotFoundError("no face detector was given and no faces; wanted one of the two")
         smallest = {} if options.min_face <= SMALLEST else {"smallest": float(options.min_face)}
-        detect = partial(self.detector, threshold=options.threshold, **smallest)
+
+        def detect(view: Tensor) -> list[Face]:
+            return detector(view, options.threshold, **smallest)
+
         return tilted_faces(detect, image, options.max_tilt) if options.max_tilt else detect(image)
 
     def _place(

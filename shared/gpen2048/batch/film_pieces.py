@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UnsupportedFilmError
-from ..films.frames import FilmFrame
+from ..films.frames import Shown, noted
 from ..films.opening import open_film
 from ..films.reading import Film
 from ..geometry.enlarging import Background
@@ -23,8 +22,6 @@ from ..task import Progress
 from .film_cutting import with_context
 from .film_joining import NOTHING, PieceWriter
 from .pictures import FilmPiece, Restored
-
-Shown = deque[tuple[int, int]]
 
 
 def restore_piece(
@@ -47,7 +44,7 @@ def restore_piece(
         shown: Shown = deque()
         faces = restored = frames = 0
         results = restore_sequence(
-            _noted(taken, shown),
+            noted(taken, shown),
             restorer,
             options,
             scale=scale,
@@ -88,10 +85,3 @@ def _first_scale(film: Film, restorer: FaceRestorer, options: RestoreOptions, re
     """The scale that restore_sequence chooses for the film as a whole, which it does by its first frames."""
     frames = (frame.pixels for frame in islice(film.frames(), CONTEXT_AFTER + 1))
     return next(restore_sequence(frames, restorer, options, region=region)).scale
-
-
-def _noted(frames: Iterator[FilmFrame], shown: Shown) -> Iterator[Tensor]:
-    """The pixels of `frames`; when and how long they are shown goes into `shown`."""
-    for frame in frames:
-        shown.append((frame.pts, frame.duration))
-        yield frame.pixels

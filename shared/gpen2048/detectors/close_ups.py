@@ -10,11 +10,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..geometry.transforms import moved
+from ..geometry.transforms import moved, positions, shift_origin
 from .halving import Halvings
 from .retinaface import network_input
 
@@ -92,8 +93,7 @@ def swapped_sides(sides: Floats, tilt: float) -> Floats:
 
 def _read(part: Tensor, matrix: Floats, side: int) -> Tensor:
     """`part` (C, h, w) at `matrix` @ (p, 1) of each p of a square, in pixels counted from the corner; zero beyond."""
-    half = side / 2
-    unit = np.column_stack((matrix[:, :2] * half, matrix @ [half, half, 1]))  # in grid_sample's -1 … 1
-    unit = unit * 2 / np.array([[part.shape[2]], [part.shape[1]]]) - [[0, 0, 1], [0, 0, 1]]
-    places = F.affine_grid(part.new_tensor(unit)[None], [1, 1, side, side], align_corners=False)
-    return F.grid_sample(part[None], places, mode="bilinear", padding_mode="zeros", align_corners=False)[0]
+    lengths = np.array([[part.shape[2]], [part.shape[1]]])
+    unit = shift_origin(matrix, (0.5, 0.5)) * 2 / lengths - [[0, 0, 1], [0, 0, 1]]  # in grid_sample's -1 … 1
+    places = torch.stack(positions(unit, (side, side), part.device), dim=-1)
+    return F.grid_sample(part[None], places[None], mode="bilinear", padding_mode="zeros", align_corners=False)[0]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..faces import Face
 from ..geometry.resampling import warp
-from ..geometry.transforms import Matrix, moved
+from ..geometry.transforms import Matrix, moved, positions
 from .close_ups import swapped_sides
 from .proposals import Proposals, drop_fragments, merge
 from .retinaface import MEAN_BGR
@@ -63,11 +63,10 @@ def _in_view(detect: Detect, image: Tensor, angle: int) -> Proposals:
 def _view(image: Tensor, to_image: Matrix, size: tuple[int, int]) -> Tensor:
     """The turned image, and RetinaFace's mean colour beyond it."""
     view = warp(image, to_image, size, limits=(0, 1))
-    y, x = (torch.arange(side, device=image.device, dtype=torch.float32) for side in size)
-    for (a, b, c), length in zip(to_image.tolist(), image.shape[:0:-1]):
-        place = (a * x + (b * y[:, None] + c)).sub_((length - 1) / 2).abs_()
+    for place, length in zip(positions(to_image, size, image.device), image.shape[:0:-1]):
+        beyond = place.sub_((length - 1) / 2).abs_() > length / 2
         for plane, mean in zip(view, reversed(MEAN_BGR)):
-            plane.masked_fill_(place > length / 2, mean / 255)
+            plane.masked_fill_(beyond, mean / 255)
     return view
 
 

@@ -6,6 +6,8 @@ Everything of PyAV is Any here and in the other modules of `films`, since it is 
 from __future__ import annotations
 
 import importlib
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -61,6 +63,16 @@ class FilmFrame:
     pixels: Tensor
     pts: int
     duration: int = 0
+
+
+Shown = deque[tuple[int, int]]  # when frames that are under way are shown, and how long
+
+
+def noted(frames: Iterator[FilmFrame], shown: Shown) -> Iterator[Tensor]:
+    """The pixels of `frames`; when and how long they are shown goes into `shown`."""
+    for frame in frames:
+        shown.append((frame.pts, frame.duration))
+        yield frame.pixels
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
@@ -17,7 +16,7 @@ from ..restoration import Restoration
 from ..restorer import FaceRestorer
 from ..sequence import restore_sequence
 from ..task import Progress
-from .frames import FilmFrame
+from .frames import Shown, noted
 from .opening import open_film
 from .writing import FilmWriter
 
@@ -69,8 +68,8 @@ def restore_film(
     report = FilmReport()
     with open_film(source, torch.device(device)) as film, FilmWriter(target, film, **writing) as writer:
         film.warn()
-        shown: deque[tuple[int, int]] = deque()
-        frames = _noted(film.frames(), shown)
+        shown: Shown = deque()
+        frames = noted(film.frames(), shown)
         what: dict[str, Any] = {"background": background, "region": region, "on_progress": on_progress}
         results = restore_sequence(frames, restorer, options, total=film.count, **what)
         for result in results:
@@ -78,10 +77,3 @@ def restore_film(
             report.count(result)
     report.problems = film.problems
     return report
-
-
-def _noted(frames: Iterator[FilmFrame], shown: deque[tuple[int, int]]) -> Iterator[Tensor]:
-    """The pixels of `frames`; when and how long they are shown goes into `shown`."""
-    for frame in frames:
-        shown.append((frame.pts, frame.duration))
-        yield frame.pixels

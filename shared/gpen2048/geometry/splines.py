@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..compiled.pages import uninitialised, zeros
 from ..compiled.threads import in_rows
-from .transforms import Matrix
+from .transforms import Matrix, positions
 
 logger = logging.getLogger(__name__)
 SPLINE_POLE = math.sqrt(3) - 2  # of the cubic B-spline's inverse filter (Unser, "Splines: a perfect fit", 1999)
@@ -110,14 +110,6 @@ def _prove(kernels: ModuleType) -> None:
             raise ArithmeticError(f"compiled splines are off by {error:.3g}")
 
 
-def _positions(matrix: Matrix, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
-    """`matrix` @ (p, 1) of each pixel p of an image of `size`: x and y, each broadcastable to (*size)."""
-    rows = torch.arange(size[0], device=device, dtype=torch.float32)[:, None]
-    columns = torch.arange(size[1], device=device, dtype=torch.float32)
-    (a, b, tx), (c, d, ty) = matrix.tolist()
-    return a * columns + (b * rows + tx), c * columns + (d * rows + ty)
-
-
 def _read(grid: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Linear interpolation of `grid` (C, H, W) at `x`, `y` (h, w), in grid_sample's [-1, 1]; its edge beyond.
 
@@ -137,7 +129,7 @@ def _spline_by_reads(grid: Tensor, matrix: Matrix, size: tuple[int, int]) -> Ten
 
     Sigg and Hadwiger, GPU Gems 2, chapter 20.
     """
-    x, y = _positions(matrix, size, grid.device)
+    x, y = positions(matrix, size, grid.device)
     x_reads, y_reads = _linear_reads(x, grid.shape[2]), _linear_reads(y, grid.shape[1])
     out = grid.new_zeros((grid.shape[0], *size))
     for y, y_weight in y_reads:

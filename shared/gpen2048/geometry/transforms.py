@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Matrix = NDArray[np.float64]
 
@@ -37,6 +39,14 @@ def moved(points: NDArray[np.float64], matrix: Matrix) -> NDArray[np.float64]:
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
+def positions(matrix: Matrix, size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """`matrix` @ (p, 1) of each pixel p of an image of `size` (h, w): x and y, (h, w) float32 on `device`."""
+    rows = torch.arange(size[0], device=device, dtype=torch.float32)[:, None]
+    columns = torch.arange(size[1], device=device, dtype=torch.float32)
+    (a, b, tx), (c, d, ty) = matrix.tolist()
+    return a * columns + (b * rows + tx), c * columns + (d * rows + ty)
+
+
 def enlarged(matrix: Matrix, scale: float) -> Matrix:
     """The image-to-crop `matrix` for the same image enlarged by `scale`: its pixel p is at scale·(p + 0.5) − 0.5."""
     half_pixel = 0.5 / scale - 0.5
@@ -48,7 +58,7 @@ def density(matrix: Matrix) -> float:
     return float(np.sqrt(np.abs(np.linalg.det(matrix[:, :2]))))
 
 
-def shift_origin(matrix: Matrix, origin: tuple[int, int]) -> Matrix:
+def shift_origin(matrix: Matrix, origin: tuple[float, float]) -> Matrix:
     """`matrix` (2, 3) for inputs counted from `origin` (x, y)."""
     shifted = matrix.copy()
     shifted[:, 2] += matrix[:, :2] @ np.asarray(origin, np.float64)
