@@ -37,8 +37,8 @@ class Choice:
 
     @property
     def describes_faces(self) -> bool:
-        """Whether the boxes of some frame bring their landmarks along."""
-        return any(self._are_described)
+        """Whether boxes bring their landmarks along; those of a frame without any do not say."""
+        return not self.needs_detector or any(there and self._boxes(n) for n, there in enumerate(self._are_described))
 
     @cached_property
     def _are_described(self) -> list[bool]:
@@ -56,8 +56,8 @@ class Choice:
     def region(self, number: int) -> Tensor | None:
         """(h, w) in [0, 1], of any size: where the middle of a face of the frame must lie; None for anywhere."""
         mask = self._mask(number)
-        if self.bboxes is None or self._described(number) is not None:  # boxes that are the faces limit nothing
-            return mask
+        if self.bboxes is None or (self.describes_faces and self._described(number) is not None):
+            return mask  # boxes that are the faces limit nothing
         inside = mask_of_boxes(self._boxes(number), self.frames.size)
         return inside if mask is None else inside * _sized(mask, self.frames.size).to(inside)
 

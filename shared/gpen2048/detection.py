@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from .defaults import no_autocast, ordinary_tensors
 from .detectors.close_ups import SURROUNDED, CloseUp
-from .detectors.halving import Halvings
+from .detectors.halving import Halvings, detail_bytes
 from .detectors.memory import activation_bytes
 from .detectors.proposals import Proposals, drop_fragments, hinted, merge, together, vote
 from .detectors.retinaface import (
@@ -129,8 +129,10 @@ class FaceDetector:
         levels = _levels(height, width, smallest)
         views = [math.prod(window.shape) for _, windows, _ in levels for window in windows]
         close_ups = CLOSE_UP_BATCH * (SURROUNDED * max(CLOSE_UP_SIZES)) ** 2
+        unhinted = [ws[0].halved for scale, ws, whole in levels[1:] if not whole and smallest * scale < HINTING * EASY]
+        detail = max((detail_bytes(height, width, number) for number in unhinted), default=0)
         copies = 3 * height * width * torch.float32.itemsize // 3  # halved: a quarter, a sixteenth, …
-        return copies + activation_bytes(self.kind, max(close_ups, *views))
+        return copies + max(detail, activation_bytes(self.kind, max(close_ups, *views)))
 
     def _propose(self, image: Halvings, window: Window) -> Proposals:
         offsets, anchors = self._predict(network_input(window.view(image))[None])

@@ -9,8 +9,8 @@ import pytest
 import torch
 from gpen2048 import detection
 from gpen2048.detection import FaceDetector
-from gpen2048.detectors import windows
-from gpen2048.detectors.halving import Halvings
+from gpen2048.detectors import halving, windows
+from gpen2048.detectors.halving import Halvings, detail_bytes
 from gpen2048.detectors.proposals import Proposals
 from gpen2048.detectors.retinaface import KINDS, build_network
 from torch import Tensor, nn
@@ -63,3 +63,18 @@ def test_close_ups_need_more_than_a_small_image(
         blind._look_closely(Halvings(image), proposed, max(detection.CLOSE_UP_SIZES), 0.9)
 
     assert_peak(blind, (200, 200), peak_bytes_of(look))
+
+
+@pytest.mark.parametrize("size", [(1200, 1600), (1201, 1599)])
+def test_detail_is_told_in_little_memory_where_nothing_is_compiled(
+    size: tuple[int, int], peak_bytes_of: PeakBytesOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on every GPU; it decides on how much there a large photo takes."""
+    monkeypatch.setattr(halving, "_kernels_for", lambda _: None)
+    image = torch.rand(3, *size)
+    for number in (0, 1, 2):
+        copies = Halvings(image)
+        copies.copy(number)
+        peak = peak_bytes_of(lambda copies=copies, number=number: copies.detail(number))
+        assert 0.7 * detail_bytes(*size, number) < peak < 1.05 * detail_bytes(*size, number)
+    assert FaceDetector(nn.Identity(), "retinaface_mobile0.25").memory_required(3000, 4000) >= 48e6 + 108e6

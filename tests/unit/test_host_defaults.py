@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from gpen2048 import FaceRestorer, Restoration, RestoreOptions, choice
 from gpen2048.detection import load_detector
+from gpen2048.detectors.close_ups import CloseUp
+from gpen2048.detectors.halving import Halvings
 from gpen2048.detectors.retinaface import anchor_boxes, build_network
 from gpen2048.faces import Face
 from gpen2048.folded import styles
@@ -118,6 +121,10 @@ def test_autocast_changes_nothing(detector_file: Path, parser_file: Path, group_
     with torch.autocast("cpu", torch.bfloat16):
         changed = detector._predict(views)[0], parser.classes(views)
     assert all(torch.equal(a, b) for a, b in zip(usual[0], changed[0])) and torch.equal(usual[1], changed[1])
+    close_up = CloseUp(np.array([30.0, 20, 90, 80]), np.array([[45, 40], [70, 50], [55, 60], [42, 66], [62, 74]]), 96)
+    shown = close_up.pixels(Halvings(group_photo))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(close_up.pixels(Halvings(group_photo)), shown)
 
 
 def test_the_detector(changed: type, detector_file: Path) -> None:

@@ -129,7 +129,7 @@ def _refuse(error: OSError) -> None:
 def _match(pattern: str, root: Path, destination: Path) -> Iterator[Path]:
     for name in sorted(glob.glob(pattern, recursive=True)):
         path = Path(name)
-        if not _is_source(path) or _is_linked(path.parent.relative_to(root), root):
+        if not _is_source(path) or ("**" in pattern and _is_linked(path.parent.relative_to(root), root)):
             continue
         if path.is_file() and destination not in path.resolve().parents:
             yield path

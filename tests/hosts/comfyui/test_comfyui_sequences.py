@@ -134,6 +134,16 @@ def test_a_wire_that_lets_all_faces_through_changes_nothing(
         assert json.loads(text)["frames"] == report["frames"]
 
 
+def test_a_frame_without_boxes_does_not_make_the_others_sure(
+    nodes: dict[str, Any], model: Any, film: Tensor, wavering: dict[str, Any]
+) -> None:
+    """Another detector's boxes have no landmarks, and a frame where it missed the face has no box."""
+    around = {key: value for key, value in wavering.items() if key != "landmarks"}
+    boxes = [[around]] * (FRAMES - 1) + [[]]
+    shown = run(nodes, film, model, boxes, sequence=True)[3]["frames"]
+    assert min(frame["faces"][0]["strength"] for frame in shown[:12]) > 0.75
+
+
 def test_masks_of_a_film_s_frames_fade_a_face_out_and_in(
     nodes: dict[str, Any], model: Any, film: Tensor, wavering: dict[str, Any]
 ) -> None:
