@@ -60,7 +60,7 @@ def test_what_is_compiled_at_first_is_not_measured(tmp_path: Path, monkeypatch: 
     """A detector that compiles when it is first called, and leaves what has to be collected."""
     clock, calls = Clock(), list[str]()
 
-    def detect(image: Tensor, **_: object) -> list[Face]:
+    def detect(image: Tensor, *_: object, **__: object) -> list[Face]:
         if not calls:
             clock.wait(7)
             leftovers.note("a signature")
