@@ -1,7 +1,7 @@
 """Close-ups of possible faces: each the same size, and turned so that it is upright.
 
-RetinaFace's landmarks wander by 0.05 of the eye distance when a head is tilted by 10 degrees, by 0.11 at 25, and few
-faces are found beyond. In close-ups turned by the landmarks found before they stay within 0.02, at any tilt.
+RetinaFace's landmarks wander by 0.05 of the eye distance when a head is tilted by 10 degrees, by 0.11 at 25 (means over
+the group photo). In close-ups turned by the landmarks found before they wander by 0.02, whatever the tilt.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Faces that are tilted, of people lying down for instance: found in views of the image that are turned upright.
 
-RetinaFace finds all of the group photo's 29 faces when they are tilted by 20 degrees, 18 at 30, and none beyond 60.
+RetinaFace proposes few faces that are tilted by more than 30 degrees: of the group photo's 29, all are found at 20, 25
+to 27 at 30, 17 at 40.
 """
 
 from __future__ import annotations
