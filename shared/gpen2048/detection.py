@@ -108,7 +108,7 @@ class FaceDetector:
         coarser: Proposals | None = None
         for scale, windows, whole in _levels(height, width, smallest):
             if not whole and coarser is not None:
-                unhinted, hints = smallest * scale < HINTING * EASY, _middles(coarser, 2 * HINT_SIZE / scale)
+                unhinted, hints = _is_unhinted(scale, smallest), _middles(coarser, 2 * HINT_SIZE / scale)
                 windows = [w for w in windows if w.holds(hints) or (unhinted and w.detail(image) > DETAIL)]
             seen = together([self._propose(image, window) for window in windows])
             likely = seen.take(seen.scores >= PROPOSAL_THRESHOLD)
@@ -129,8 +129,8 @@ class FaceDetector:
         levels = _levels(height, width, smallest)
         views = [math.prod(window.shape) for _, windows, _ in levels for window in windows]
         close_ups = CLOSE_UP_BATCH * (SURROUNDED * max(CLOSE_UP_SIZES)) ** 2
-        unhinted = [ws[0].halved for scale, ws, whole in levels[1:] if not whole and smallest * scale < HINTING * EASY]
-        detail = max((detail_bytes(height, width, number) for number in unhinted), default=0)
+        detailed = [seen[0].halved for scale, seen, whole in levels[1:] if not whole and _is_unhinted(scale, smallest)]
+        detail = max((detail_bytes(height, width, number) for number in detailed), default=0)
         copies = 3 * height * width * torch.float32.itemsize // 3  # halved: a quarter, a sixteenth, …
         return copies + max(detail, activation_bytes(self.kind, max(close_ups, *views)))
 
@@ -186,6 +186,11 @@ def _levels(height: int, width: int, smallest: float) -> list[tuple[float, list[
         whole = height * width * scale**2 <= OVERVIEW_PIXELS
         levels.append((scale, tiles(height, width, scale, small=not whole, all_sizes=not levels), whole))
     return levels
+
+
+def _is_unhinted(scale: float, smallest: float) -> bool:
+    """Whether faces may be found at `scale` that gave no hint at half of it, so that detail tells where to look."""
+    return smallest * scale < HINTING * EASY
 
 
 def _middles(found: Proposals, largest: float) -> Tensor:

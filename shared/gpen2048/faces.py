@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-LANDMARKS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")  # left and right in the image
+# Left and right are those of the image, where the face is upright in it.
+LANDMARKS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
 
 
 @dataclass(frozen=True, eq=False)

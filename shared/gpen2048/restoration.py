@@ -30,7 +30,7 @@ class Restoration:
     """The result: `image` (3, H', W') and `mask` (H', W'), float32 in [0, 1] on the input's device.
 
     `faces` has one report for each found face; `crops` the (before, after) pairs (3, S, S) of the restored ones, in the
-    same order, on the CPU; `scale` is how much larger than the input the image is.
+    same order, on the CPU, up to `max_crops`; `scale` is how much larger than the input the image is.
     """
 
     image: Tensor

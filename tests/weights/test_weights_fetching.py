@@ -105,14 +105,18 @@ def test_a_server_without_ranges(site: Any, entry: Any, content: bytes, behaviou
     assert get(entry(url)).read_bytes() == content
 
 
+def _begun(folder: Path, url: str, content: bytes) -> None:
+    """What an earlier try has left of the file at `url`."""
+    folder.mkdir()
+    (folder / "TINY.pth.part").write_bytes(content)
+    (folder / "TINY.pth.part.json").write_text(f'{{"address": "{url}", "version": "\\"1\\""}}')
+
+
 def test_a_partial_file_longer_than_the_file(
     site: Any, entry: Any, content: bytes, behaviours: Any, get: Any, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "weights"
-    folder.mkdir()
     url = site.put("/a", behaviours.whole(content))
-    (folder / "TINY.pth.part").write_bytes(bytes(len(content) + 5))
-    (folder / "TINY.pth.part.json").write_text(f'{{"address": "{url}", "version": "\\"1\\""}}')
+    _begun(tmp_path / "weights", url, bytes(len(content) + 5))
     assert get(entry(url)).read_bytes() == content
 
 
@@ -135,11 +139,8 @@ def test_a_whole_file_that_was_not_verified_is_not_fetched_again(
 def test_a_whole_file_that_is_wrong_is_discarded(
     site: Any, entry: Any, content: bytes, behaviours: Any, get: Any, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    url = site.put("/a", behaviours.whole(content))
-    (folder / "TINY.pth.part").write_bytes(bytes(len(content)))
-    (folder / "TINY.pth.part.json").write_text(f'{{"address": "{url}", "version": "\\"1\\""}}')
+    folder, url = tmp_path / "weights", site.put("/a", behaviours.whole(content))
+    _begun(folder, url, bytes(len(content)))
     wanted = entry(url, sha256=hashlib.sha256(content).hexdigest())
     assert "SHA-256 is" in _fails(get, wanted) and _left(folder) == []
     assert get(wanted).read_bytes() == content

@@ -14,7 +14,7 @@ FORGET_PEAK = "5"  # written to clear_refs, makes VmHWM start anew (Linux, proc(
 
 
 class Peak:
-    """The most memory taken since it was made: of the allocator on CUDA, of the process elsewhere."""
+    """The most memory taken since it was made: of the allocator on CUDA, of the process on the CPU."""
 
     def __init__(self, device: torch.device):
         self._device = device

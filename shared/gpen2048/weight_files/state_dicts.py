@@ -15,9 +15,8 @@ from .pytorch_files import read_pytorch
 StateDict = dict[str, Tensor]
 # Keys under which trainers nest the weights.
 WRAPPERS = (
-    *("g_ema", "params_ema", "params-ema", "params", "model_state_dict", "state_dict"),
-    *("generator", "model", "net"),
-)
+    "g_ema", "params_ema", "params-ema", "params", "model_state_dict", "state_dict", "generator", "model", "net",
+)  # fmt: skip
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # how their files begin
 LONGEST_REASON = 200  # letters of a foreign text in an error
 
