@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,10 +89,32 @@ def test_float32_is_float32(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)  # odd numbers of rows for each
-    monkeypatch.setattr("gpen2048.cpu.walking.RECOMPUTED_ROWS", 32)
     network = Network.from_state_dict(SMALL, state)
     network.low_memory = low_memory
     assert (network(images(2, 128)) - wanted).abs().max() / wanted.std() < 1e-4  # 2e-4 is promised
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_feature_made_again_is_the_stored_one(
+    state: dict[str, Tensor], walked: Levels, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, x = Network.from_state_dict(SMALL, state, dtype=dtype), images(2, 128)
+    again = network(x)
+    made = inference.planned(SMALL, 2, dtype, CPU, walked, frugal=False)
+    assert not made.keep_first
+    stored = replace(made, keep_first=True)
+    monkeypatch.setattr(inference, "planned", lambda *_, **__: stored)
+    assert torch.equal(network(x), again)
+
+
+def test_images_in_any_order_of_memory(state: dict[str, Tensor], walked: Levels) -> None:
+    network, x = Network.from_state_dict(SMALL, state), images(2, 128)
+    wanted = network(x)
+    assert torch.equal(network(x.to(memory_format=torch.channels_last)), wanted)
+    assert torch.equal(network(x.permute(0, 1, 3, 2).contiguous().permute(0, 1, 3, 2)), wanted)
+    assert torch.equal(network(x.double()), wanted.double())
+    grey = x[:, :1].expand(2, 3, 128, 128)
+    assert torch.equal(network(grey), network(grey.contiguous()))
 
 
 def test_wide_rows_are_done_in_parts(walked: Levels) -> None:

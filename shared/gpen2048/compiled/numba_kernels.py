@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from .compiling import compiled
-from .numba_rows import activate_row, blur_row, colour_row, enlarged, join_row, paint_row, vertical
+from .numba_rows import activate_row, blur_row, colour_row, enlarged, four_rows, join_row, paint_row, vertical
 
 
 @compiled
@@ -22,19 +22,10 @@ def activate(x, length, bias, channels, out, start, stop):
 
 
 @compiled
-def colour(planes, width, weights, bias, channels, out, start, stop):
-    """The first encoder layer, of three planes of as many rows as `out` has."""
-    plane = len(planes) // 3
+def colour(layer, width, channels, out, start, stop):
+    """The first encoder layer; `layer` is `numba_passes.layer_of` the image."""
     for y in range(start, stop):
-        colour_row(planes, y * width, plane, width, weights, bias, channels, out, y * width * channels)
-
-
-@compiled
-def four_rows(first, height, length, starts, inside):
-    """Where rows `first` to first + 3 of an array begin, and whether they are in it."""
-    for tap in range(4):
-        starts[tap] = (first + tap) * length
-        inside[tap] = 0 <= first + tap < height
+        colour_row(layer, y, width, channels, out, y * width * channels)
 
 
 @compiled
@@ -46,7 +37,7 @@ def blur(x, shape, top, scale, out, start, stop):
     sums = np.zeros(length + 4 * channels, np.float32)
     starts, inside = np.zeros(4, np.int64), np.zeros(4, np.bool_)
     for y in range(start, stop):
-        four_rows(top + y, height, length, starts, inside)
+        four_rows(top + y, height, height, length, starts, inside)
         vertical(x, starts, inside, length, sums, 2 * channels)
         blur_row(sums, 0, wide, channels, scale, out, y * wide, 0)
 
@@ -60,7 +51,7 @@ def join(x, shape, top, feature, k, out, start, stop):
     sums = np.zeros(length + 2 * channels, np.float32)
     starts, inside = np.zeros(4, np.int64), np.zeros(4, np.bool_)
     for y in range(start, stop):
-        four_rows(top + y, height, length, starts, inside)
+        four_rows(top + y, height, height, length, starts, inside)
         vertical(x, starts, inside, length, sums, channels)
         join_row(sums, 0, width, channels, feature, y * width * channels, k, out, 2 * y * width * channels, 0)
 

@@ -13,6 +13,7 @@ from ..network import FIR_TAPS
 from .threads import in_rows
 
 Array = np.ndarray[Any, Any]
+RGB = 3
 FIR_SCALE = 1 / sum(FIR_TAPS) ** 2  # the compiled loops use the bare taps
 
 
@@ -29,18 +30,9 @@ class NumbaPasses:
         self._kernels: ModuleType = numba_kernels
 
     def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
-        planes = image.float().contiguous()
-        colours = weight[:, :, 0, 0].float().t().contiguous().numpy().ravel()
         for n in range(len(image)):
-            arrays = (
-                planes[n].numpy().ravel(),
-                out.shape[3],
-                colours,
-                bias.float().numpy(),
-                out.shape[1],
-                flat(out[n]),
-            )
-            in_rows(out.shape[2], self._kernels.colour, *arrays)
+            layer = layer_of(image[n], weight, bias)
+            in_rows(out.shape[2], self._kernels.colour, layer, out.shape[3], out.shape[1], flat(out[n]))
 
     def blur(self, x: Tensor, top: int, out: Tensor) -> None:
         _, channels, height, width = x.shape
@@ -95,10 +87,29 @@ class NumbaPasses:
             )
 
 
+def layer_of(image: Tensor, weight: Tensor, bias: Tensor) -> tuple[Array, int, int, Array]:
+    """What `numba_rows.colour_row` makes the first encoder layer of: an image (3, H, W), in float32 as it lies.
+
+    Pixels as they lie in memory, elements from pixel to pixel and from colour to colour, and weights (3, C) with the
+    bias (C,) after them.
+    """
+    _, height, width = image.shape
+    if image.dtype != torch.float32 or image.stride(1) != width * image.stride(2):
+        image = image.float().contiguous()
+    plane, _, step = image.stride()
+    pixels = image.as_strided(((RGB - 1) * plane + (height * width - 1) * step + 1,), (1,))
+    weights = torch.cat((weight[:, :, 0, 0].float().t(), bias.float()[None]))
+    return pixels.numpy(), step, plane, weights.numpy().ravel()
+
+
 def flat(x: Tensor) -> Array:
     """The memory of one channels_last image (C, H, W), as the kernels want it."""
     x = x.permute(1, 2, 0)
     if not x.is_contiguous():
         raise ValueError(f"expected a channels_last image, got strides {x.stride()} for {tuple(x.shape)}")
-    x = x.reshape(-1)
+    return elements(x.reshape(-1))
+
+
+def elements(x: Tensor) -> Array:
+    """A flat tensor's memory; bfloat16 as its bits."""
     return x.view(torch.int16).numpy().view(np.uint16) if x.dtype == torch.bfloat16 else x.numpy()

@@ -67,16 +67,34 @@ def activate_row(x, start, length, bias, channels, out, at):
 
 
 @compiled
-def colour_row(planes, at, plane, width, weights, bias, channels, out, to):
-    """Leaky ReLU of `weights` (3, channels) times the three colours, which lie `plane` elements apart, plus bias."""
+def colour_row(layer, row, width, channels, out, to):
+    """The first encoder layer, of a row of an image: `layer` is `numba_passes.layer_of` it."""
+    pixels, step, plane, weights = layer
     for column in range(width):
-        red, green = splat(planes[at + column]), splat(planes[at + plane + column])
-        blue = splat(planes[at + 2 * plane + column])
+        at = (row * width + column) * step
+        red, green, blue = splat(pixels[at]), splat(pixels[at + plane]), splat(pixels[at + 2 * plane])
         for c in range(0, channels, 16):
-            v = add(load(bias, c), multiply(red, load(weights, c)))
+            v = add(load(weights, 3 * channels + c), multiply(red, load(weights, c)))
             v = add(v, multiply(green, load(weights, channels + c)))
             v = add(v, multiply(blue, load(weights, 2 * channels + c)))
             store(out, to + column * channels + c, leaky(v))
+
+
+@compiled
+def make_rows(layer, row, stop, width, channels, ring, places):
+    """The first encoder layer's rows from `row` to `stop` in a ring; none if `layer` is empty, as they are there."""
+    if layer[0].size:
+        for y in range(row, stop):
+            colour_row(layer, y, width, channels, ring, y % places * width * channels)
+    return max(row, stop)
+
+
+@compiled
+def four_rows(first, height, places, length, starts, inside):
+    """Where rows `first` to first + 3 of `height` lie in a ring of so many `places`, and whether there are any."""
+    for tap in range(4):
+        starts[tap] = (first + tap) % places * length
+        inside[tap] = 0 <= first + tap < height
 
 
 @compiled

@@ -12,8 +12,17 @@ from __future__ import annotations
 import numpy as np
 
 from ..compiled.compiling import compiled
-from ..compiled.numba_kernels import four_rows
-from ..compiled.numba_rows import activate_row, blur_row, clear, enlarged, join_row, paint_row, vertical
+from ..compiled.numba_rows import (
+    activate_row,
+    blur_row,
+    clear,
+    enlarged,
+    four_rows,
+    join_row,
+    make_rows,
+    paint_row,
+    vertical,
+)
 from . import amx_room
 from .amx_convolutions import raise_rows, split_rows, three_by_three
 from .amx_tiles import configure, release
@@ -22,10 +31,28 @@ shrink_room, grow_room = compiled(amx_room.shrink_room), compiled(amx_room.grow_
 
 
 @compiled
-def shrink(feature, shape, top, scale, weights, bias, out, outputs, halves, floats, group, exact, shapes, start, stop):
+def shrink(
+    layer,
+    shape,
+    scale,
+    weights,
+    bias,
+    out,
+    outputs,
+    feature,
+    feature_rows,
+    halves,
+    floats,
+    group,
+    exact,
+    shapes,
+    start,
+    stop,
+):
     """Rows of an encoder level: FIR filter, strided convolution, activation.
 
-    `shape` (height, width, channels) is of the whole feature, of which `feature` holds the rows from `top` on.
+    `shape` (height, width, channels) is of the encoder's feature, which `feature` is, or a ring of `feature_rows` of it
+    that are made of `layer`.
     """
     height, width, inputs = shape
     line, ring, _ = shrink_room(width, inputs, outputs, group)
@@ -36,13 +63,13 @@ def shrink(feature, shape, top, scale, weights, bias, out, outputs, halves, floa
     clear(floats, 0, result)
     starts, inside = np.zeros(4, np.int64), np.zeros(4, np.bool_)
     blurred = 2 * start
+    row = max(blurred - 2, 0)  # the next row of the feature
     configure(shapes)
     for first in range(start, stop, group):
         last = min(first + group, stop)
         while blurred <= 2 * last:
-            four_rows(blurred - 2, height, length, starts, inside)
-            for tap in range(4):
-                starts[tap] -= top * length
+            row = make_rows(layer, row, min(blurred + 2, height), width, inputs, feature, feature_rows)
+            four_rows(blurred - 2, height, feature_rows, length, starts, inside)
             vertical(feature, starts, inside, length, floats, 2 * inputs)
             blur_row(floats, 0, length + inputs, inputs, scale, halves, blurred % ring * line, residue)
             blurred += 1
@@ -62,8 +89,7 @@ def grow(
     inputs,
     up_weights,
     up_k,
-    feature,
-    top,
+    layer,
     weights,
     k,
     rgb,
@@ -74,6 +100,8 @@ def grow(
     out_halves,
     width,
     channels,
+    feature,
+    feature_rows,
     halves,
     floats,
     group,
@@ -82,10 +110,11 @@ def grow(
     start,
     stop,
 ):
-    """Rows of a decoder level; `feature` holds the rows from `top` on, `out` gets `out_halves`, which may be 0.
+    """Rows of a decoder level; `out` gets `out_halves`, which may be 0.
 
     `below` is the level below's output, width / 2 wide and high, and `below_feature` and `below_k` what its second half
-    is made of, if it has only the first; `image_below` is its image.
+    is made of, if it has only the first; `image_below` is its image. `feature` is the encoder's of this level, or a
+    ring of `feature_rows` of it that are made of `layer`.
     """
     size = width // 2
     below_line, line, _ = grow_room(width, channels, inputs, group)
@@ -133,7 +162,8 @@ def grow(
                     row = y - 1 + tap
                     starts[tap], inside[tap] = row % raised_ring * wide, 0 <= row <= width
                 vertical(floats, starts, inside, wide, floats, sums + channels)
-                f = (y - top) * length
+                make_rows(layer, y, y + 1, width, channels, feature, feature_rows)
+                f = y % feature_rows * length
                 join_row(floats, sums, width, channels, feature, f, up_k, joined, at + 2 * channels, residue)
             else:
                 clear(joined, at, at + line)
@@ -144,7 +174,7 @@ def grow(
         )
         for y in range(first, last):
             enlarged(image_below, size, y, shadow)
-            i, f = result + (y - first) * length, (y - top) * length
+            i, f = result + (y - first) * length, y % feature_rows * length
             pixels, at = 3 * y * width, out_halves * y * length
             paint_row(floats, i, width, channels, feature, f, k, rgb, bias, shadow, image, pixels, out, at, out_halves)
     release()

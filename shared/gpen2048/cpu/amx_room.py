@@ -56,6 +56,9 @@ class TileWalk(Walk):
     def covers(self, resolution: int) -> bool:
         return resolution > LARGEST_UNWALKED
 
+    def group(self, resolution: int) -> int:
+        return group_size(resolution)
+
     def room(self, config: NetworkConfig, dtype: torch.dtype) -> int:
         exact, levels = dtype == torch.float32, covered(self, config)
         rooms = [grow_bytes(config, r, exact=exact) for r in levels]

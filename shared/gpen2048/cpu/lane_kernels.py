@@ -11,8 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..compiled.compiling import compiled
-from ..compiled.numba_kernels import four_rows
-from ..compiled.numba_rows import clear, enlarged, paint_row, vertical
+from ..compiled.numba_rows import clear, enlarged, four_rows, make_rows, paint_row, vertical
 from . import lane_room
 from .lane_convolutions import convolve_rows, halve_rows, raise_rows
 from .lane_rows import blur_row, join_row, split_row
@@ -22,10 +21,11 @@ grow_room, shrink_room = compiled(lane_room.grow_room), compiled(lane_room.shrin
 
 
 @compiled
-def shrink(feature, shape, top, scale, weights, bias, out, outputs, room, group, tiles, start, stop):
+def shrink(layer, shape, scale, weights, bias, out, outputs, feature, feature_rows, room, group, tiles, start, stop):
     """Rows of an encoder level: FIR filter, strided convolution, activation.
 
-    `shape` (height, width, channels) is of the whole feature, of which `feature` holds the rows from `top` on.
+    `shape` (height, width, channels) is of the encoder's feature, which `feature` is, or a ring of `feature_rows` of it
+    that are made of `layer`.
     """
     height, width, inputs = shape
     r1, r2, r3, r4, end = shrink_room(width, inputs, outputs, group, tiles)
@@ -34,12 +34,12 @@ def shrink(feature, shape, top, scale, weights, bias, out, outputs, room, group,
     clear(sums, 0, len(sums))
     starts, inside = np.zeros(4, np.int64), np.zeros(4, np.bool_)
     blurred = 2 * start
+    row = max(blurred - 2, 0)  # the next row of the feature
     for first in range(start, stop, group):
         last = min(first + group, stop)
         while blurred <= 2 * last:
-            four_rows(blurred - 2, height, length, starts, inside)
-            for tap in range(4):
-                starts[tap] -= top * length
+            row = make_rows(layer, row, min(blurred + 2, height), width, inputs, feature, feature_rows)
+            four_rows(blurred - 2, height, feature_rows, length, starts, inside)
             vertical(feature, starts, inside, length, sums, 2 * inputs)
             blur_row(sums, width + 1, inputs, scale, ring, blurred % places * line)
             blurred += 1
@@ -56,8 +56,7 @@ def grow(
     inputs,
     up_weights,
     up_k,
-    feature,
-    top,
+    layer,
     weights,
     k,
     rgb,
@@ -68,6 +67,8 @@ def grow(
     halves,
     width,
     channels,
+    feature,
+    feature_rows,
     room,
     group,
     raising,
@@ -76,10 +77,11 @@ def grow(
     start,
     stop,
 ):
-    """Rows of a decoder level; `feature` holds the rows from `top` on, `out` gets so many `halves`, which may be 0.
+    """Rows of a decoder level; `out` gets so many `halves`, which may be 0.
 
     `below` is the level below's output, width / 2 wide and high, and `below_feature` and `below_k` what its second half
-    is made of, if it has only the first; `image_below` is its image.
+    is made of, if it has only the first; `image_below` is its image. `feature` is the encoder's of this level, or a
+    ring of `feature_rows` of it that are made of `layer`.
     """
     size = width // 2
     r1, r2, r3, r4, r5, r6, r7, end = grow_room(width, channels, inputs, group, raising, plain_tiles, strided_tiles)
@@ -130,7 +132,8 @@ def grow(
                     source = y - 1 + tap
                     starts[tap], inside[tap] = source % raised_places * wide, 0 <= source <= width
                 vertical(raised, starts, inside, wide, sums, channels)
-                join_row(sums, width, channels, feature, (y - top) * length, up_k, joined, at)
+                make_rows(layer, y, y + 1, width, channels, feature, feature_rows)
+                join_row(sums, width, channels, feature, y % feature_rows * length, up_k, joined, at)
             else:
                 clear(joined, at, at + line)
         done = last + 1
@@ -151,6 +154,6 @@ def grow(
         )
         for y in range(first, last):
             enlarged(image_below, size, y, shadow)
-            i, f = (y - first) * length, (y - top) * length
+            i, f = (y - first) * length, y % feature_rows * length
             pixels, at = 3 * y * width, halves * y * length
             paint_row(result, i, width, channels, feature, f, k, rgb, bias, shadow, image, pixels, out, at, halves)

@@ -80,6 +80,9 @@ class LaneWalk(Walk):
         smallest = LARGEST_FRUGAL if self.frugal else LARGEST_UNWALKED
         return resolution > smallest and resolution >= ROWS_OF_A_THREAD * self.threads
 
+    def group(self, resolution: int) -> int:
+        return group_size(resolution)
+
     def room(self, config: NetworkConfig, dtype: torch.dtype) -> int:
         levels = covered(self, config)
         rooms = [grown(config, r)[-1] for r in levels] + [shrunk(config, r)[-1] for r in levels if r < config.size]

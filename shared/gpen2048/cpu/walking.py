@@ -6,7 +6,7 @@ processor's cache. How they are computed is an `Engine`'s business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,24 +14,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..compiled.numba_passes import FIR_SCALE, flat
+from ..compiled.numba_passes import FIR_SCALE, elements, flat, layer_of
 from ..compiled.threads import finish, thread_pool
 from ..folded.layers import Convolution
-from ..folded.levels import Below, Feature, Levels, Stored
+from ..folded.levels import Below, Feature, Levels, Recomputed, Stored
 from ..folded.passes import Passes
 from ..folded.styles import DecoderLevel
-from ..folded.walks import RECOMPUTED_ROWS, Walk
+from ..folded.walks import Walk
 from ..folded.workspace import Workspace
 from ..network import NetworkConfig
 
 Array = NDArray[Any]
 Kernel = Callable[..., None]
+Room = Callable[[Tensor, int, Workspace], Sequence[Any]]
 
 
 class Engine(Protocol):
     """One way to compute a walk: two kernels, and how they want their weights and memory.
 
-    Kernels end with what `shrink_room` or `grow_room` gives, and the first and the last row to be computed.
+    Kernels end with a thread's own: the encoder's feature or a ring of its rows, and how many rows that has; what
+    `shrink_room` or `grow_room` gives; the first and the last row to be computed.
     """
 
     @property
@@ -90,10 +92,10 @@ class WalkLevels:
             return self._others.shrink(feature, layer, out, workspace)
         weights, bias = self._engine.strided(layer.weight, workspace), layer.bias.float().numpy()
         shape = (2 * size, 2 * size, config.channels(2 * size))
-        rooms = [self._engine.shrink_room(room, size, workspace) for room in _memories(workspace)]
-        for n, rows, part in _parts(feature, 2, out):
-            arguments = (_rows(feature, n, part), shape, part[0], np.float32(FIR_SCALE), weights, bias, flat(out[n]))
-            self._run(self._engine.shrink, rows, rooms, *arguments, config.channels(size))
+        for n in range(len(out)):
+            rooms = _rooms(feature, n, self._engine.shrink_room, size, workspace)
+            arguments = (_layer(feature, n), shape, np.float32(FIR_SCALE), weights, bias, flat(out[n]))
+            self._run(self._engine.shrink, size, rooms, *arguments, config.channels(size))
         return Stored(out)
 
     def grow(
@@ -109,18 +111,16 @@ class WalkLevels:
         plain = self._engine.plain(level.convolution.weight, workspace)
         filtered = torch.cat((level.up_constants[:, :1] * FIR_SCALE, level.up_constants[:, 1:]), dim=1)
         colours, bias = level.rgb
-        rooms = [self._engine.grow_room(room, size, workspace) for room in _memories(workspace)]
-        for n, rows, part in _parts(feature, 1, image):
+        for n in range(len(image)):
             self._run(
                 self._engine.grow,
-                rows,
-                rooms,
+                size,
+                _rooms(feature, n, self._engine.grow_room, size, workspace),
                 *_halves(below, n),
                 level.up.energy.shape[1],
                 up,
                 _line(filtered[n]),
-                _rows(feature, n, part),
-                part[0],
+                _layer(feature, n),
                 plain,
                 _line(level.constants[n]),
                 _line(colours[n]),
@@ -133,11 +133,10 @@ class WalkLevels:
             )
         return out
 
-    def _run(self, kernel: Kernel, rows: tuple[int, int], rooms: Sequence[Sequence[Any]], *arguments: Any) -> None:
-        """The kernel over `rows`, divided among threads."""
-        first, last = rows
-        steps = (last - first) // self._engine.together
-        edges = [first + steps * n // len(rooms) * self._engine.together for n in range(len(rooms))] + [last]
+    def _run(self, kernel: Kernel, size: int, rooms: Sequence[Sequence[Any]], *arguments: Any) -> None:
+        """The kernel over `size` rows, divided among threads."""
+        steps = size // self._engine.together
+        edges = [steps * n // len(rooms) * self._engine.together for n in range(len(rooms))] + [size]
         tasks = [(*arguments, *room, a, b) for room, a, b in zip(rooms, edges, edges[1:]) if a < b]
         if len(tasks) == 1:
             kernel(*tasks[0])
@@ -145,19 +144,25 @@ class WalkLevels:
         finish([thread_pool(len(rooms)).submit(kernel, *task) for task in tasks])
 
 
-def _memories(workspace: Workspace) -> list[Tensor]:
-    walk = workspace.schedule.walk
-    return [] if walk is None else [workspace.room(number) for number in range(walk.threads)]
+def _rooms(feature: Feature, n: int, room_of: Room, size: int, workspace: Workspace) -> list[tuple[Any, ...]]:
+    """Each thread's own arguments of a kernel, but for the rows that it is to compute."""
+    schedule = workspace.schedule
+    assert schedule.walk is not None
+    rows, ring = schedule.ring
+    rooms: list[tuple[Any, ...]] = []
+    for number in range(schedule.walk.threads):
+        memory = workspace.room(number)
+        own = elements(memory[:ring].view(schedule.dtype)), rows
+        seen = own if isinstance(feature, Recomputed) else _stored(feature, n)
+        rooms.append((*seen, *room_of(memory[ring:], size, workspace)))
+    return rooms
 
 
-def _parts(feature: Feature, stride: int, out: Tensor) -> Iterator[tuple[int, tuple[int, int], tuple[int, int]]]:
-    """(image, rows of `out`, the feature's rows that they need): all rows at once if the feature is stored."""
-    height, margin = out.shape[2], 2
-    step = height if isinstance(feature, Stored) else min(height, RECOMPUTED_ROWS // stride)
-    for n in range(len(out)):
-        for a in range(0, height, step):
-            b = a + step
-            yield n, (a, b), (max(stride * a - margin, 0), min(stride * b + margin, stride * height))
+def _layer(feature: Feature, n: int) -> tuple[Array, int, int, Array]:
+    """What kernels make rows of the feature of; without pixels where it is stored."""
+    if isinstance(feature, Recomputed):
+        return layer_of(feature.image[n], feature.layer.weight, feature.layer.bias)
+    return np.empty(0, np.float32), 0, 0, np.empty(0, np.float32)
 
 
 def _halves(below: Below, n: int) -> tuple[Array, Array, Array]:
@@ -167,7 +172,7 @@ def _halves(below: Below, n: int) -> tuple[Array, Array, Array]:
     if below.second is None:
         return output, np.empty(0, output.dtype), np.empty(0, np.float32)
     feature, constants = below.second
-    return output, _rows(feature, n, (0, below.output.shape[2])), _line(constants[n])
+    return output, _stored(feature, n)[0], _line(constants[n])
 
 
 def _outputs(workspace: Workspace, out: Tensor | None, n: int) -> tuple[Array, int]:
@@ -177,8 +182,10 @@ def _outputs(workspace: Workspace, out: Tensor | None, n: int) -> tuple[Array, i
     return flat(out[n]), 1 if workspace.schedule.is_halved(out.shape[2]) else 2
 
 
-def _rows(feature: Feature, n: int, rows: tuple[int, int]) -> Array:
-    return flat(feature.part(slice(n, n + 1), *rows)[0])
+def _stored(feature: Feature, n: int) -> tuple[Array, int]:
+    """All of a feature of one image, and its rows."""
+    assert isinstance(feature, Stored)
+    return flat(feature.tensor[n]), feature.tensor.shape[2]
 
 
 def _line(constants: Tensor) -> Array:

@@ -25,7 +25,7 @@ def convolve(
 
     Channels last: cuDNN and oneDNN keep x's order of memory, MIOpen and CUDA without cuDNN do not.
     """
-    dtype = x.dtype if x.device.type != "cpu" or _native(x.dtype) else torch.float32
+    dtype = torch.float32 if widens_convolutions(x.device, x.dtype) else x.dtype
     weight = weight.to(x.device, dtype)
     bias = None if bias is None else bias.to(x.device, dtype)
     if transposed:
@@ -48,6 +48,11 @@ def copies_convolutions(device: torch.device, dtype: torch.dtype) -> bool:
     if device.type != "cuda":
         return False
     return torch.version.hip is not None or (dtype == torch.float32 and not allows_tf32())
+
+
+def widens_convolutions(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether `convolve` copies input, weight and result to float32, as on CPUs that have no better."""
+    return device.type == "cpu" and not _native(dtype)
 
 
 def allows_tf32() -> bool:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from .convolution import copies_convolutions, lowers_convolutions
-from .walks import RECOMPUTED_ROWS
+from .convolution import copies_convolutions, lowers_convolutions, widens_convolutions
 from .workspace import Block, Schedule
 
 RGB = 3
@@ -30,7 +29,7 @@ def peak_bytes(schedule: Schedule, device: torch.device, *, plain: bool) -> int:
 def _packed(schedule: Schedule) -> int:
     """Weights as walks want them: of all levels where they are kept, else of one at a time."""
     levels = [] if schedule.walk is None else schedule.walk.packed(schedule.config, schedule.dtype)
-    return sum(levels) if schedule.keep_first else max(levels, default=0)
+    return sum(levels) if schedule.keep_packed else max(levels, default=0)
 
 
 class _Walk:
@@ -41,6 +40,7 @@ class _Walk:
         self._planned = device.type == "cpu"  # whole levels and strips lie in one `Block`
         self._plain = plain
         self._lowers, self._copies = lowers_convolutions(device), copies_convolutions(device, schedule.dtype)
+        self._widens = widens_convolutions(device, schedule.dtype)
 
     def encoder(self) -> Iterator[int]:
         config, size_of = self._schedule.config, self._schedule.size_of
@@ -53,7 +53,7 @@ class _Walk:
             images, rows = self._schedule.strip(resolution)
             filtered = self._schedule.filtered_shape(resolution)
             if self._schedule.is_walked(resolution):
-                yield self._features(resolution) + self._recomputed(2 * resolution, RECOMPUTED_ROWS + 4, 1)
+                yield self._features(resolution)
                 continue
             part = self._recomputed(2 * resolution, min(2 * rows + 4, 2 * resolution), images)
             if self._schedule.is_fused(2 * resolution):
@@ -76,7 +76,7 @@ class _Walk:
             half = (images, channels, rows + 2, resolution)
             stored = self._features(resolution) + self._images(resolution)
             if self._schedule.is_walked(resolution):
-                yield stored + self._recomputed(resolution, RECOMPUTED_ROWS + 4, 1)
+                yield stored
                 continue
             stored += self._recomputed(resolution, min(rows + 2, resolution), images)
             below = self._unplanned(self._schedule.output_shape(resolution // 2))
@@ -127,6 +127,9 @@ class _Walk:
         """
         copied = self._lowers or (self._copies and (doubling or not self._schedule.fused))
         copies = self._schedule.size_of(source, result) if copied else 0
+        if self._widens:  # before there is a result to be rounded
+            floats = sum(torch.Size(shape).numel() for shape in (source, result, (9, source[1], result[1])))
+            copies += floats * torch.float32.itemsize - self._schedule.size_of(result)
         return copies + (9 * self._schedule.size_of(lowered[1:]) if self._lowers else 0)
 
     def _activations(self, half: tuple[int, ...], filtering: bool) -> int:

@@ -23,9 +23,11 @@ def planned(
     """The schedule for `batch` images in `dtype` on `device`, where `levels` are used; `frugal` with memory."""
     walk = levels.walk(config, frugal=frugal)
     rows = _rows(device, dtype, levels, frugal)
-    schedule = Schedule(config, batch, dtype, rows, not frugal, walk, levels.is_fused)
-    # Strips of a fused level take so little that the whole feature would be a quarter of all.
+    schedule = Schedule(config, batch, dtype, rows, not frugal, walk, levels.is_fused, keep_packed=not frugal)
+    # Strips of a fused level take so little that the whole feature would be a quarter of all; a walk makes the rows
+    # that it is at in the cache, in less time than it takes to store and read them.
     again = schedule.is_fused(config.size) and schedule.in_strips(config.size)
+    again = again or (schedule.is_walked(config.size) and schedule.is_walked(config.size // 2))
     return replace(schedule, keep_first=False) if again else schedule
 
 

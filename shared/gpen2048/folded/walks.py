@@ -12,7 +12,6 @@ from ..network import NetworkConfig
 # px; those up to it take a tenth of the time, and at 32 px Winograd's weights would take 190 MB more.
 LARGEST_UNWALKED = 32
 ROWS_AT_ONCE = 1024  # times pixels: rows of large levels stay in the cache, small levels read their weights rarely
-RECOMPUTED_ROWS = 64  # of a feature that is not stored
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,10 @@ class Walk(ABC):
     @abstractmethod
     def covers(self, resolution: int) -> bool:
         """Whether the level that gives `resolution` is walked."""
+
+    @abstractmethod
+    def group(self, resolution: int) -> int:
+        """Rows of a level's output that a thread computes at once, two at least."""
 
     @abstractmethod
     def room(self, config: NetworkConfig, dtype: torch.dtype) -> int:

@@ -23,7 +23,8 @@ class Schedule:
 
     `rows` bounds the rows of a level's output that are computed at once; without `keep_first` the full-size encoder
     feature is computed again where it is needed, which costs 0.1 % of the arithmetic. Levels that `walk` covers are
-    computed without strips. Where levels are `fused`, those of few channels keep one strip.
+    computed without strips; without `keep_packed` their weights are packed anew for each. Where levels are `fused`,
+    those of few channels keep one strip.
     """
 
     config: NetworkConfig
@@ -33,6 +34,7 @@ class Schedule:
     keep_first: bool
     walk: Walk | None = None
     fused: bool = False
+    keep_packed: bool = True
 
     def in_strips(self, resolution: int) -> bool:
         """Levels in strips go image by image, so that temporaries do not grow with the batch."""
@@ -75,9 +77,17 @@ class Schedule:
         return self.fused and self.config.channels(resolution) in CHANNELS
 
     @property
+    def ring(self) -> tuple[int, int]:
+        """Rows of the full-size encoder feature that a walk computes again, and bytes for them."""
+        if self.walk is None or self.keep_first:
+            return 0, 0
+        rows = self.walk.group(self.config.size) + 2
+        return rows, self.size_of((rows, self.config.channels(self.config.size), self.config.size))
+
+    @property
     def room(self) -> int:
-        """Bytes of one thread's room for the walked levels, in whole cache lines."""
-        return 0 if self.walk is None else _in_lines(self.walk.room(self.config, self.dtype))
+        """Bytes of one thread's room for the walked levels, in whole cache lines: the ring, then the walk's own."""
+        return 0 if self.walk is None else self.ring[1] + _in_lines(self.walk.room(self.config, self.dtype))
 
     def size_of(self, *shapes: tuple[int, ...]) -> int:
         """Bytes of all these tensors, each rounded up to whole cache lines."""
@@ -172,7 +182,7 @@ class Workspace:
         if known is not None and seen == version:
             return made
         made = pack(weight)
-        if self.schedule.keep_first and not weight.is_inference():  # in which nobody could tell that it was written to
+        if self.schedule.keep_packed and not weight.is_inference():  # in which nobody could tell that it was written to
             # What holds the memory keeps its place from becoming another weight's; a parameter would not, once moved.
             self._packed[weight.data_ptr()] = weight.detach(), version, made
         return made
