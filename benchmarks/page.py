@@ -45,10 +45,11 @@ def main() -> None:
 
 
 def _newest(kind: str) -> list[Path]:
-    """The last result of `kind` on each device, by the date in its name; names alone do not tell processors apart."""
+    """The last result of `kind` on each device."""
     newest: dict[str, Path] = {}
-    for path in sorted(timing.RESULTS.glob(f"{kind}-*.json")):
-        newest[_place(json.loads(path.read_text()))] = path
+    results = [(json.loads(path.read_text()), path) for path in timing.RESULTS.glob(f"{kind}-*.json")]
+    for result, path in sorted(results, key=lambda one: one[0]["machine"]["date"]):
+        newest[_place(result)] = path
     return list(newest.values())
 
 

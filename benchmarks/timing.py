@@ -165,11 +165,13 @@ def machine(device: str) -> dict[str, Any]:
 
 
 def todays(name: str) -> Path:
-    return RESULTS / f"{name}-{datetime.now(timezone.utc):%Y-%m-%d}.json"
+    """Where today's result goes; processors of other instructions have one of their own."""
+    which = "".join(f"-{word.lower()}" for word in _instructions()) if name.endswith("-cpu") else ""
+    return RESULTS / f"{name}{which}-{datetime.now(timezone.utc):%Y-%m-%d}.json"
 
 
 def save(name: str, content: dict[str, Any]) -> Path:
-    """Writes benchmarks/results/NAME-DATE.json."""
+    """Writes benchmarks/results/NAME-DATE.json, for a CPU NAME-INSTRUCTIONS-DATE.json."""
     RESULTS.mkdir(exist_ok=True)
     path = todays(name)
     path.write_text(json.dumps(content, indent=2) + "\n")
