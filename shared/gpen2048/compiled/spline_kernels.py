@@ -91,12 +91,6 @@ def read_window(grid, shape, matrix, limits, out, window):
 
 
 @compiled
-def read_rows(grid, shape, matrix, limits, out, start, stop):
-    """Rows `start` to `stop` of `out` (C, h, w)."""
-    read_window(grid, shape, matrix, limits, out, (start, stop, 0, out.shape[2]))
-
-
-@compiled
 def mirrored(n, length):
     """Sample n of an axis continued by reflection about the outer edges of its ends."""
     folded = n % (2 * length)

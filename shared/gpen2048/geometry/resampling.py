@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..compiled.pages import uninitialised
-from .filtering import bands, filter_axes
+from .filtering import filter_axes, inverse_spline, lanczos, reflect
 from .splines import SPLINE_REACH, UNLIMITED, Limits, is_compiled, sample_spline, warp_by_spline
 from .transforms import Matrix, density, shift_origin
 
@@ -37,7 +37,7 @@ def lanczos_resize(image: Tensor, scale: float, size: tuple[int, int]) -> Tensor
     if scale == 1 and size == tuple(image.shape[-2:]):
         return image
     start, step = 0.5 / scale - 0.5, 1 / scale
-    rows, columns = (bands(n, start, step, count, max(1.0, step)) for n, count in zip(image.shape[1:], size))
+    rows, columns = (lanczos(n, start, step, count, max(1.0, step)) for n, count in zip(image.shape[1:], size))
     return filter_axes(image, columns, rows)
 
 
@@ -64,27 +64,44 @@ def in_tiles(source: Tensor, matrix: Matrix) -> bool:
 
 
 def _warp_strip(source: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits) -> Tensor:
-    pixel = density(matrix)
-    shrunk = pixel > PASS_BAND
-    step, stretch = (pixel / GRID_DENSITY, pixel / PASS_BAND) if shrunk else (1.0, 1.0)
+    shrunk = density(matrix) > PASS_BAND
+    step = density(matrix) / GRID_DENSITY if shrunk else 1.0
     corners = matrix @ np.array([[0, size[1] - 1, 0, size[1] - 1], [0, 0, size[0] - 1, size[0] - 1], [1, 1, 1, 1]])
-    # The spline reads one grid sample before and two after each position. Every strip's grid is part of one lattice.
-    low = np.floor(corners.min(axis=1) / step - 1) * step
-    counts = np.ceil((corners.max(axis=1) + 2 * step - low) / step).astype(np.int64) + 1
-    if step == 1:
-        low, counts = low - SPLINE_REACH, counts + 2 * SPLINE_REACH
-    grid = _lanczos_grid(source, low, counts, step, stretch)
+    # The spline reads one sample before and two after each position, and its coefficients REACH more. Every strip's
+    # grid is part of one lattice.
+    low = np.floor(corners.min(axis=1) / step - 1) - SPLINE_REACH
+    counts = np.ceil(corners.max(axis=1) / step + 2 - low).astype(np.int64) + 1 + SPLINE_REACH
+    grid = _low_passed(source, low, counts, step) if shrunk else _mirrored(source, low, counts)
     to_grid = matrix / step
-    to_grid[:, 2] -= low / step
-    return sample_spline(grid, to_grid, size, limits)
+    to_grid[:, 2] -= low
+    return _interpolated(grid, to_grid, size, limits)
 
 
-def _lanczos_grid(
-    source: Tensor, low: NDArray[np.float64], counts: NDArray[np.int64], step: float, stretch: float
-) -> Tensor:
-    """B-spline coefficients for `source`, low-passed, every `step` pixels from `low` (x, y) on."""
+def _low_passed(source: Tensor, low: NDArray[np.float64], counts: NDArray[np.int64], step: float) -> Tensor:
+    """`source` every `step` pixels from `low` steps (x, y) on, without what would alias in the output."""
+    stretch = step * GRID_DENSITY / PASS_BAND
     columns, rows = (
-        bands(length, float(start), step, int(count), stretch, spline=True, reflected=True)
+        lanczos(length, float(start) * step, step, int(count), stretch, reflected=True)
         for length, start, count in zip(source.shape[:0:-1], low, counts)
     )
     return filter_axes(source, columns, rows)
+
+
+def _mirrored(source: Tensor, low: NDArray[np.float64], counts: NDArray[np.int64]) -> Tensor:
+    """The pixels of `source` from `low` (x, y) on."""
+    columns, rows = (
+        torch.from_numpy(reflect(int(start) + np.arange(count, dtype=np.int64), length)).to(source.device)
+        for length, start, count in zip(source.shape[:0:-1], low, counts)
+    )
+    return source.index_select(1, rows).index_select(2, columns)
+
+
+def _interpolated(grid: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits) -> Tensor:
+    """The cubic B-spline through `grid`, of which SPLINE_REACH samples at either end serve its coefficients alone."""
+    if is_compiled(grid):
+        out = uninitialised((len(grid), *size), grid.device)
+        warp_by_spline(grid, matrix, out, limits)
+        return out
+    coefficients = filter_axes(grid, *(inverse_spline(length) for length in grid.shape[:0:-1]))
+    to_coefficients = matrix - np.array([[0, 0, SPLINE_REACH], [0, 0, SPLINE_REACH]])
+    return sample_spline(coefficients, to_coefficients, size, limits)
