@@ -117,7 +117,7 @@ def _read_network(path: Path, dtype: torch.dtype, size: int | None, where: torch
 
 
 def _run(restorer: FaceRestorer, pixels: Tensor, options: RestoreOptions, watch: host.Watch) -> Restoration:
-    """Restores; once more with half of the network's memory when the device runs out of it."""
+    """Restores; once more with less of the network's memory when the device runs out of it."""
     try:
         return restorer(pixels, options, on_progress=watch)
     except Exception as error:

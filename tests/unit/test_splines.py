@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
+
 import numpy as np
 import pytest
 import torch
@@ -67,6 +72,26 @@ def test_any_layout_is_read() -> None:
     interleaved = grid.permute(1, 2, 0).contiguous().permute(2, 0, 1)
     assert torch.equal(sample_spline(interleaved, MATRIX, SIZE), sample_spline(grid, MATRIX, SIZE))
     assert torch.equal(_warped(interleaved), _warped(grid))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, 0.01])
+@pytest.mark.parametrize("number", range(3))
+def test_kernels_that_are_wrong_are_not_used(number: int, wrong: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In any of the three things that they are tried at."""
+    kernels, calls = splines.compiled_kernels(), iter(range(3))
+    assert kernels is not None
+    tried = SimpleNamespace(warp_tiles=kernels.warp_tiles, filter_groups=kernels.filter_groups)
+    splines._prove(cast(ModuleType, tried))
+
+    def spoilt(kernel: Callable[..., None], *arguments: Any) -> None:
+        kernel(*arguments)
+        if next(calls) == number:
+            arguments[-3].flat[-1] += wrong
+
+    for name in ("warp_tiles", "filter_groups"):
+        monkeypatch.setattr(tried, name, partial(spoilt, getattr(kernels, name)))
+    with pytest.raises(ArithmeticError, match="off by"):
+        splines._prove(cast(ModuleType, tried))
 
 
 def test_the_smallest_grids_are_read() -> None:

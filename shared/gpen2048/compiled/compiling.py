@@ -29,7 +29,7 @@ def announce() -> None:
     """Says in the log, before functions are compiled, that this takes a while; nothing where they are kept."""
     folder = Path(compiled(_nothing).stats.cache_path or "")
     if not any(folder.glob(f"*_{_mark()}-*.nbi")):
-        logger.warning("GPEN compiles its loops for this processor; once, for about half a minute")
+        logger.warning("GPEN compiles its loops for this processor; once, for about a minute")
 
 
 @cache

@@ -20,12 +20,15 @@ BLOCK = 64  # columns of the source: those of all rows that an output row needs 
 
 
 @compiled
-def copy_block(plane, top, bottom, left, width, block):
-    """Rows top to bottom of `width` columns of `plane`, each BLOCK elements from the one before; zero behind them."""
-    for y in range(top, bottom):
-        line, source = block[(y - top) * BLOCK : (y - top + 1) * BLOCK], plane[y, left : left + width]
+def copy_block(image, first, steps, rows, width, block):
+    """So many `rows` of `width` columns from element `first` on, BLOCK elements from row to row; zero behind them.
+
+    `steps` are the elements of the flat `image` from row to row and from column to column.
+    """
+    for y in range(rows):
+        line, at, step = block[y * BLOCK : (y + 1) * BLOCK], first + y * steps[0], steps[1]
         for x in range(width):
-            line[x] = source[x]
+            line[x] = image[at + x * step]
         for x in range(width, BLOCK):
             line[x] = ZERO
 
@@ -47,17 +50,17 @@ def sum_rows(block, start, weights, out):
 
 
 @compiled
-def filter_down(plane, seen, first, weights, rows, block, line, columns):
+def filter_down(image, at, steps, seen, first, weights, rows, block, line, columns):
     """A group's `rows` (first, last) of the output before columns are filtered: pixel by pixel, a row in each lane.
 
-    Only the columns that are `seen` (first, last).
+    Only the columns that are `seen` (first, last) of the plane that begins at element `at`.
     """
     top, bottom = first[rows[0]], first[rows[0]] + weights.shape[1]
     for n in range(rows[0], rows[1]):
         top, bottom = min(top, first[n]), max(bottom, first[n] + weights.shape[1])
     for left in range(seen[0], seen[1], BLOCK):
         width = min(BLOCK, seen[1] - left)
-        copy_block(plane, top, bottom, left, width, block)
+        copy_block(image, at + top * steps[0] + left * steps[1], steps, bottom - top, width, block)
         for n in range(rows[0], rows[1]):
             sum_rows(block, (first[n] - top) * BLOCK, weights[n], line)
             lane = (left - seen[0]) * LANES + n - rows[0]
@@ -91,10 +94,11 @@ def tallest(first, count):
 
 
 @compiled
-def filter_groups(image, seen, row_first, row_weights, column_first, column_weights, out, start, stop):
+def filter_groups(image, steps, seen, row_first, row_weights, column_first, column_weights, out, start, stop):
     """Groups `start` to `stop` of rows of `out` (C, H', W'), those of the first plane first, from `image` (C, H, W).
 
-    `column_first` are counted from the first of the columns that are `seen` (first, last).
+    That is flat, with so many `steps` from plane to plane, row to row and column to column. `column_first` are counted
+    from the first of the columns that are `seen` (first, last).
     """
     groups = (out.shape[1] + GROUP - 1) // GROUP
     block = np.empty(tallest(row_first, row_weights.shape[1]) * BLOCK, np.float32)
@@ -103,5 +107,5 @@ def filter_groups(image, seen, row_first, row_weights, column_first, column_weig
     for number in range(start, stop):
         plane, top = number // groups, number % groups * GROUP
         rows = (top, min(top + GROUP, out.shape[1]))
-        filter_down(image[plane], seen, row_first, row_weights, rows, block, line, columns)
+        filter_down(image, plane * steps[0], steps[1:], seen, row_first, row_weights, rows, block, line, columns)
         filter_along(columns, column_first, column_weights, rows, tile, out[plane])

@@ -13,7 +13,7 @@ from ..defaults import no_autocast
 from ..network import NetworkConfig
 from .convolution import allows_tf32, multiplies_in_tf32
 from .layers import Convolution, StyledConvolution
-from .levels import Below, Levels, Stored, StripLevels
+from .levels import Below, Levels, Recomputed, Stored, StripLevels
 from .passes import Passes, TorchPasses
 from .styles import DecoderLevel
 from .trials import waves
@@ -115,10 +115,14 @@ class _LevelTrial:
         config = NetworkConfig(size if last else 2 * size, 1, size / (1024 if last else 512))
         walk = levels.walk(config, frugal=False)
         walk = None if walk is None else replace(walk, threads=1)  # with many, an engine may not cover small levels
-        schedule = Schedule(config, 1, dtype, config.size, keep_first=True, walk=walk)
+        again = last and device.type == "cpu"  # as walks make the first layer
+        schedule = Schedule(config, 1, dtype, config.size, keep_first=not again, walk=walk)
         self._workspace = Workspace(schedule, device)
         c, half = config.channels(size), size // 2
-        self._feature = Stored(waves((1, c, size, size), device, dtype))
+        first = Convolution(waves((c, 3, 1, 1), device, torch.float32), waves((c,), device, torch.float32), dtype)
+        picture, passes = waves((1, 3, size, size), device, torch.float32), TorchPasses()
+        stored = Stored(waves((1, c, size, size), device, dtype))
+        self._feature = Recomputed(picture, first, dtype, passes) if again else stored
         self._below = waves((1, 4 * c, half, half), device, dtype), waves((1, 3, half, half), device, torch.float32)
         self._image = uninitialised((1, size, size, 3), device).permute(0, 3, 1, 2)
         shrinking, up, second = (

@@ -79,7 +79,7 @@ class Schedule:
     @property
     def ring(self) -> tuple[int, int]:
         """Rows of the full-size encoder feature that a walk computes again, and bytes for them."""
-        if self.walk is None or self.keep_first:
+        if self.walk is None or self.keep_first or not self.is_walked(self.config.size):
             return 0, 0
         rows = self.walk.group(self.config.size) + 2
         return rows, self.size_of((rows, self.config.channels(self.config.size), self.config.size))

@@ -79,17 +79,26 @@ def _inside(index: NDArray[np.int64], weights: NDArray[np.float64], length: int)
 
 
 def filter_axes(image: Tensor, columns: Taps, rows: Taps) -> Tensor:
-    """`image` (C, H, W) filtered along both axes: (C, H', W'), of which only what the taps touch is read."""
+    """`image` (C, H, W) filtered along both axes: (C, H', W'), of which only what the taps touch is read.
+
+    Gradients are not kept.
+    """
     seen = columns.seen
     columns = Taps(columns.first - seen[0], columns.weights)
     kernels = compiled_kernels() if image.device.type == "cpu" and image.dtype == torch.float32 else None
     if kernels is None:
         return _filter_columns(_filter_rows(image[:, :, slice(*seen)], rows), columns)
-    source = image.detach().contiguous().numpy()
+    source = _memory(image)
     out = uninitialised((len(image), len(rows.first), len(columns.first)), image.device)
     groups = len(image) * -(-len(rows.first) // kernels.GROUP)
-    in_rows(groups, kernels.filter_groups, source, seen, *_floats(rows), *_floats(columns), out.numpy())
+    in_rows(groups, kernels.filter_groups, *source, seen, *_floats(rows), *_floats(columns), out.numpy())
     return out
+
+
+def _memory(image: Tensor) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+    """An image as it lies in memory, and elements from plane to plane, row to row, column to column."""
+    length = 1 + sum((count - 1) * step for count, step in zip(image.shape, image.stride()))
+    return image.detach().as_strided((length,), (1,)).numpy(), image.stride()
 
 
 def _floats(taps: Taps) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..compiled.pages import uninitialised
+from ..samples import sent
 from .filtering import filter_axes, inverse_spline, lanczos, reflect
 from .splines import SPLINE_REACH, UNLIMITED, Limits, is_compiled, sample_spline, warp_by_spline
 from .transforms import Matrix, density, shift_origin
@@ -90,7 +91,7 @@ def _low_passed(source: Tensor, low: NDArray[np.float64], counts: NDArray[np.int
 def _mirrored(source: Tensor, low: NDArray[np.float64], counts: NDArray[np.int64]) -> Tensor:
     """The pixels of `source` from `low` (x, y) on."""
     columns, rows = (
-        torch.from_numpy(reflect(int(start) + np.arange(count, dtype=np.int64), length)).to(source.device)
+        sent(torch.from_numpy(reflect(int(start) + np.arange(count, dtype=np.int64), length)), source.device)
         for length, start, count in zip(source.shape[:0:-1], low, counts)
     )
     return source.index_select(1, rows).index_select(2, columns)
