@@ -119,7 +119,8 @@ class _LevelTrial:
         schedule = Schedule(config, 1, dtype, config.size, keep_first=not again, walk=walk)
         self._workspace = Workspace(schedule, device)
         c, half = config.channels(size), size // 2
-        first = Convolution(waves((c, 3, 1, 1), device, torch.float32), waves((c,), device, torch.float32), dtype)
+        colouring, offset = (waves(shape, device, torch.float32) for shape in ((c, 3, 1, 1), (1, c, 1, 1)))
+        first = Convolution(colouring, offset.flatten(), dtype)
         picture, passes = waves((1, 3, size, size), device, torch.float32), TorchPasses()
         stored = Stored(waves((1, c, size, size), device, dtype))
         self._feature = Recomputed(picture, first, dtype, passes) if again else stored
