@@ -4,8 +4,9 @@
 
 Portraits are cut out of the test photo, with the landmarks of its golden file, so that no weights are needed; networks
 are pass-throughs of 64 to 2048 px. Every run is a process of its own with one thread to compute, unless it says
-otherwise; workers are Ray's, with one core each. Writes benchmarks/results/scale-cpu-DATE.json, where the parts that
-are not run stay as they were measured the same day. An otherwise idle machine, please: 5 minutes a part at most.
+otherwise; workers are Ray's, with one core each. Writes benchmarks/results/scale-cpu-INSTRUCTIONS-DATE.json, where the
+parts that are not run stay as they were measured the same day. An otherwise idle machine, please: 5 minutes a part at
+most.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .compiled.pages import copied, uninitialised, zeros
 from .compiled.threads import in_rows
+from .compiled.views import as_it_lies
 from .geometry.regions import Region, union
 from .geometry.resampling import in_tiles, warp
 from .geometry.splines import compiled_kernels
@@ -67,8 +68,7 @@ def _lines(part: Tensor) -> tuple[NDArray[np.float32], int, int]:
     """The memory of `part` (…, h, w) in lines, and how many elements lie between two planes and between two rows."""
     part = part if part.stride(-1) == 1 else part.contiguous()
     plane = part.stride(0) if part.ndim == 3 else 0
-    length = (part.shape[0] - 1) * plane + (part.shape[-2] - 1) * part.stride(-2) + part.shape[-1]
-    return torch.as_strided(part.detach(), (length,), (1,)).numpy(), plane, part.stride(-2)
+    return as_it_lies(part).numpy(), plane, part.stride(-2)
 
 
 class Canvas:

@@ -21,7 +21,7 @@ BLOCK = 64  # columns of the source: those of all rows that an output row needs 
 
 @compiled
 def copy_block(image, first, steps, rows, width, block):
-    """So many `rows` of `width` columns from element `first` on, BLOCK elements from row to row; zero behind them.
+    """So many `rows` of `width` columns from element `first` on, BLOCK elements from row to row.
 
     `steps` are the elements of the flat `image` from row to row and from column to column.
     """
@@ -29,13 +29,14 @@ def copy_block(image, first, steps, rows, width, block):
         line, at, step = block[y * BLOCK : (y + 1) * BLOCK], first + y * steps[0], steps[1]
         for x in range(width):
             line[x] = image[at + x * step]
-        for x in range(width, BLOCK):
-            line[x] = ZERO
 
 
 @compiled
 def sum_rows(block, start, weights, out):
-    """BLOCK elements of `out`: as many rows of the block as there are weights, from element `start` on."""
+    """BLOCK elements of `out`: as many rows of the block as there are weights, from element `start` on.
+
+    Also of columns that the block lacks; nobody reads those.
+    """
     a, b, c, d = splat(ZERO), splat(ZERO), splat(ZERO), splat(ZERO)
     for k in range(len(weights)):
         i, weight = start + k * BLOCK, splat(weights[k])
@@ -55,9 +56,8 @@ def filter_down(image, at, steps, seen, first, weights, rows, block, line, colum
 
     Only the columns that are `seen` (first, last) of the plane that begins at element `at`.
     """
-    top, bottom = first[rows[0]], first[rows[0]] + weights.shape[1]
-    for n in range(rows[0], rows[1]):
-        top, bottom = min(top, first[n]), max(bottom, first[n] + weights.shape[1])
+    group = first[rows[0] : rows[1]]
+    top, bottom = group.min(), group.max() + weights.shape[1]
     for left in range(seen[0], seen[1], BLOCK):
         width = min(BLOCK, seen[1] - left)
         copy_block(image, at + top * steps[0] + left * steps[1], steps, bottom - top, width, block)

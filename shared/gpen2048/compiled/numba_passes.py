@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..network import FIR_TAPS
 from .threads import in_rows
+from .views import as_it_lies
 
 Array = np.ndarray[Any, Any]
-RGB = 3
 FIR_SCALE = 1 / sum(FIR_TAPS) ** 2  # the compiled loops use the bare taps
 
 
@@ -93,13 +93,11 @@ def layer_of(image: Tensor, weight: Tensor, bias: Tensor) -> tuple[Array, int, i
     Pixels as they lie in memory, elements from pixel to pixel and from colour to colour, and weights (3, C) with the
     bias (C,) after them.
     """
-    _, height, width = image.shape
-    if image.dtype != torch.float32 or image.stride(1) != width * image.stride(2):
+    if image.dtype != torch.float32 or image.stride(1) != image.shape[2] * image.stride(2):
         image = image.float().contiguous()
     plane, _, step = image.stride()
-    pixels = image.as_strided(((RGB - 1) * plane + (height * width - 1) * step + 1,), (1,))
     weights = torch.cat((weight[:, :, 0, 0].float().t(), bias.float()[None]))
-    return pixels.numpy(), step, plane, weights.numpy().ravel()
+    return as_it_lies(image).numpy(), step, plane, weights.numpy().ravel()
 
 
 def flat(x: Tensor) -> Array:

@@ -121,7 +121,7 @@ class _Walk:
     def _convolving(
         self, source: tuple[int, ...], result: tuple[int, ...], lowered: tuple[int, ...], *, doubling: bool = False
     ) -> int:
-        """Copies of a convolution's input and result, and its matrix of nine taps, one image at a time.
+        """Copies of a convolution's input, result and weights, and its matrix of nine taps, one image at a time.
 
         Where levels are fused, the library does the doubling ones of many channels and those of small levels only.
         """

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..compiled.pages import uninitialised
 from ..compiled.threads import in_rows
+from ..compiled.views import as_it_lies
 from ..samples import sent
 from .splines import SPLINE_POLE, SPLINE_REACH, compiled_kernels
 
@@ -88,17 +89,11 @@ def filter_axes(image: Tensor, columns: Taps, rows: Taps) -> Tensor:
     kernels = compiled_kernels() if image.device.type == "cpu" and image.dtype == torch.float32 else None
     if kernels is None:
         return _filter_columns(_filter_rows(image[:, :, slice(*seen)], rows), columns)
-    source = _memory(image)
+    source = as_it_lies(image).numpy(), image.stride()
     out = uninitialised((len(image), len(rows.first), len(columns.first)), image.device)
     groups = len(image) * -(-len(rows.first) // kernels.GROUP)
     in_rows(groups, kernels.filter_groups, *source, seen, *_floats(rows), *_floats(columns), out.numpy())
     return out
-
-
-def _memory(image: Tensor) -> tuple[NDArray[np.float32], tuple[int, ...]]:
-    """An image as it lies in memory, and elements from plane to plane, row to row, column to column."""
-    length = 1 + sum((count - 1) * step for count, step in zip(image.shape, image.stride()))
-    return image.detach().as_strided((length,), (1,)).numpy(), image.stride()
 
 
 def _floats(taps: Taps) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

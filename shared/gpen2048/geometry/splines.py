@@ -27,9 +27,16 @@ UNLIMITED: Limits = (-math.inf, math.inf)
 def sample_spline(grid: Tensor, matrix: Matrix, size: tuple[int, int], limits: Limits = UNLIMITED) -> Tensor:
     """Cubic B-spline of the coefficients `grid` (C, H, W) float32 at `matrix` @ (p, 1) of each pixel p: (C, *size).
 
-    A position needs one sample of the grid before it and two behind.
+    A position needs one sample of the grid before it and two behind. Sixteen taps are four bilinear reads here: two
+    neighbouring weights of one sign are one linear interpolation (Sigg and Hadwiger, GPU Gems 2, chapter 20).
     """
-    return _spline_by_reads(grid, matrix, size).clamp_(*limits)
+    x, y = positions(matrix, size, grid.device)
+    x_reads, y_reads = _linear_reads(x, grid.shape[2]), _linear_reads(y, grid.shape[1])
+    out = grid.new_zeros((grid.shape[0], *size))
+    for y, y_weight in y_reads:
+        for x, x_weight in x_reads:
+            out.addcmul_(_read(grid, x, y), x_weight * y_weight)
+    return out.clamp_(*limits)
 
 
 def warp_by_spline(image: Tensor, matrix: Matrix, out: Tensor, limits: Limits) -> None:
@@ -119,20 +126,6 @@ def _read(grid: Tensor, x: Tensor, y: Tensor) -> Tensor:
 def _unit(length: int) -> float:
     """One pixel in grid_sample's coordinates, which run from -1 to 1 over `length` pixel centres."""
     return 2 / max(length - 1, 1)
-
-
-def _spline_by_reads(grid: Tensor, matrix: Matrix, size: tuple[int, int]) -> Tensor:
-    """Sixteen taps as four bilinear reads: two neighbouring weights of one sign are one linear interpolation.
-
-    Sigg and Hadwiger, GPU Gems 2, chapter 20.
-    """
-    x, y = positions(matrix, size, grid.device)
-    x_reads, y_reads = _linear_reads(x, grid.shape[2]), _linear_reads(y, grid.shape[1])
-    out = grid.new_zeros((grid.shape[0], *size))
-    for y, y_weight in y_reads:
-        for x, x_weight in x_reads:
-            out.addcmul_(_read(grid, x, y), x_weight * y_weight)
-    return out
 
 
 def _linear_reads(position: Tensor, length: int) -> list[tuple[Tensor, Tensor]]:
