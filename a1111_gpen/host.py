@@ -72,7 +72,7 @@ def show_progress(text: str) -> None:
 def tell(text: str) -> None:
     """A line in the console, which is where the host's users look for what it does; what it cannot show becomes "?"."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(f"GPEN-2048: {text}".encode(encoding, "replace").decode(encoding))
+    print(f"GPEN: {text}".encode(encoding, "replace").decode(encoding))
 
 
 def has_face_restorers() -> bool:

@@ -8,7 +8,7 @@ from functools import cache, partial
 
 import torch
 
-from .cpu.amx_room import tileable
+from .cpu.amx_room import MissingTilesError, tileable
 from .cpu.walking import Engine, WalkLevels
 from .errors import DeviceError, is_out_of_memory
 from .folded.levels import Levels, StripLevels
@@ -114,7 +114,8 @@ def _walked(engine: Callable[[], Engine], dtype: torch.dtype) -> Levels | None:
         name = engine.__name__.strip("_")
         # As text: an exception kept in a variable of a frame that it holds would keep every caller's variables.
         reason = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        logger.info("GPEN walks over no levels by %s (%s): %s", name, dtype, reason)
+        level = logging.DEBUG if isinstance(error, MissingTilesError) else logging.INFO
+        logger.log(level, "GPEN walks over no levels by %s (%s): %s", name, dtype, reason)
         return None
 
 

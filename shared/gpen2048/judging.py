@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .appearance.pose import NO_LIMIT, turn
 from .appearance.sharpness import detail_size
+from .curves import smoothstep
 from .faces import Face
 from .options import RestoreOptions
 from .restoration import FaceReport
@@ -80,19 +81,13 @@ def _report(face: Face, choice: Choice, options: RestoreOptions) -> FaceReport:
 
 def _fade_in(size: float, options: RestoreOptions) -> float:
     width = options.fade_until - options.min_face
-    return _smooth((size - options.min_face) / width) if width > 0 else 1.0
+    return smoothstep((size - options.min_face) / width) if width > 0 else 1.0
 
 
 def _fade_out(turned: float, options: RestoreOptions) -> float:
-    return 1 - _smooth((turned - options.max_turn) / TURN_FADE + 1) if options.max_turn < NO_LIMIT else 1.0
+    return 1 - smoothstep((turned - options.max_turn) / TURN_FADE + 1) if options.max_turn < NO_LIMIT else 1.0
 
 
 def _adapted(detail: float, adaptive: float) -> float:
-    enough = _smooth(math.log2(max(detail, 1) / LITTLE_DETAIL) / math.log2(MUCH_DETAIL / LITTLE_DETAIL))
+    enough = smoothstep(math.log2(max(detail, 1) / LITTLE_DETAIL) / math.log2(MUCH_DETAIL / LITTLE_DETAIL))
     return 1 + adaptive * (MOST + (LEAST - MOST) * enough - 1)
-
-
-def _smooth(t: float) -> float:
-    """From 0 to 1 as t does, level at both ends."""
-    t = min(1.0, max(0.0, t))
-    return t * t * (3 - 2 * t)

@@ -20,7 +20,7 @@ from ..compiled.pages import LINE
 from ..folded.walks import Walk
 from ..folded.workspace import Workspace
 from ..network import NetworkConfig
-from .amx_room import TileWalk, group_size, grow_bytes, shrink_bytes
+from .amx_room import MissingTilesError, TileWalk, group_size, grow_bytes, shrink_bytes
 from .amx_weights import halves, pack_convolution, pack_transposed
 from .walking import Array
 
@@ -77,10 +77,10 @@ def _exact(workspace: Workspace) -> bool:
 def _ask_permission() -> None:
     """Linux lets a process use tiles when it has asked."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise OSError(f"no matrix tiles on {platform.machine()} {sys.platform}")
+        raise MissingTilesError(f"no matrix tiles on {platform.machine()} {sys.platform}")
     from llvmlite import binding
 
     if not binding.get_host_cpu_features().get("amx-bf16"):
-        raise OSError("this processor has no matrix tiles")
+        raise MissingTilesError("this processor has no matrix tiles")
     if ctypes.CDLL(None, use_errno=True).syscall(ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA):
         raise OSError(ctypes.get_errno(), "the system does not permit matrix tiles")

@@ -13,6 +13,10 @@ from ..network import NetworkConfig
 HALF, FLOAT = 2, 4  # bytes of a bfloat16, of a float32
 
 
+class MissingTilesError(OSError):
+    """The processor has no matrix tiles, as most have none."""
+
+
 def group_size(resolution: int) -> int:
     """Rows of a level's output that are computed at once: even, and a power of two."""
     return max(2, ROWS_AT_ONCE // resolution)

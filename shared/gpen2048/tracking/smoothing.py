@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..curves import smoothstep
+
 Array = NDArray[np.float64]
 
 LEVELS = ((2, 2), (4, 1), (7, 1), (12, 1))  # frames on either side, and the polynomial's degree
@@ -70,8 +72,7 @@ def _nearest(times: Array, values: Array, trusted: NDArray[np.bool_]) -> Array:
 
 def _agreement(deviations: float) -> float:
     """1 where noise explains a difference, 0 where it does not, smooth between."""
-    t = min(1.0, max(0.0, (REFUSED - deviations) / (REFUSED - BELIEVED)))
-    return t * t * (3 - 2 * t)
+    return smoothstep((REFUSED - deviations) / (REFUSED - BELIEVED))
 
 
 def _kernel(times: Array, trusted: NDArray[np.bool_], half: int, degree: int) -> Array | None:

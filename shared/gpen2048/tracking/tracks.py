@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..appearance.colour import is_colourless
+from ..curves import smoothstep
 from ..faces import Face
 from ..judging import choose
 from ..options import Order, RestoreOptions
@@ -179,8 +180,8 @@ class Tracker:
         following = last.frame + 1 - oldest
         scene_ends = following == len(self._frames) or self._frames[following].begins_scene
         goes = last.after is None and not scene_ends
-        share = _ramp((number - first.frame + 1) / (FADE + 1)) if comes else 1.0
-        return share * (_ramp((last.frame - number + 1) / (FADE + 1)) if goes else 1.0)
+        share = smoothstep((number - first.frame + 1) / (FADE + 1)) if comes else 1.0
+        return share * (smoothstep((last.frame - number + 1) / (FADE + 1)) if goes else 1.0)
 
 
 def _wanted(chain: Sequence[Sighting], number: int) -> float:
@@ -194,16 +195,11 @@ def _sure(chain: Sequence[Sighting], number: int) -> float:
     """1 within SURE_WITHIN frames of a sure sighting, 0 without any, smooth between."""
     distances = [abs(s.frame - number) for s in chain if s.choice]
     beyond = smoothing.REACH + 1 - SURE_WITHIN
-    return _ramp((smoothing.REACH + 1 - min(distances)) / beyond) if distances else 0.0
+    return smoothstep((smoothing.REACH + 1 - min(distances)) / beyond) if distances else 0.0
 
 
 def _middle(face: Face) -> float:
     return float(face.box[0] + face.box[2]) / 2
-
-
-def _ramp(position: float) -> float:
-    t = min(1.0, max(0.0, position))
-    return t * t * (3 - 2 * t)
 
 
 def _smoothed(chain: Sequence[Sighting], number: int) -> Face:

@@ -129,7 +129,7 @@ def test_a_console_of_any_encoding_is_written_to(host: Any, monkeypatch: pytest.
     monkeypatch.setattr(sys, "stdout", console)
     host.host.tell("© \N{GRINNING FACE} in C:\\models")
     console.flush()
-    assert console.buffer.getvalue().decode(encoding).startswith("GPEN-2048: ")
+    assert console.buffer.getvalue().decode(encoding).startswith("GPEN: ")
     assert b"in C:\\models" in console.buffer.getvalue()
 
 
@@ -144,8 +144,8 @@ def test_the_unforeseen_is_reported_with_its_traceback(host: Any, photo: Any) ->
     ("min_face", "found", "told"),
     [
         (16, True, ""),
-        (4096, True, "GPEN-2048: 2 faces found, none restored: smaller than 4096 px\n"),
-        (16, False, "GPEN-2048: no face found\n"),
+        (4096, True, "GPEN: 2 faces found, none restored: smaller than 4096 px\n"),
+        (16, False, "GPEN: no face found\n"),
     ],
 )
 def test_a_picture_that_stays_as_it_was_is_explained(
