@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from gpen2048 import choice, inference
 from gpen2048.compiled.numba_passes import NumbaPasses
-from gpen2048.cpu import winograd
+from gpen2048.compiled.pieces import Pieces
+from gpen2048.cpu import walking, winograd
 from gpen2048.cpu.amx_room import TileWalk, tileable
 from gpen2048.cpu.amx_weights import pack_convolution, pack_transposed
 from gpen2048.cpu.lane_products import products
@@ -95,6 +97,27 @@ def test_float32_is_float32(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_done_in_any_order_and_by_any_thread_are_the_same(
+    state: dict[str, Tensor], walked: Levels, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    whole = Network.from_state_dict(SMALL, state, dtype=dtype)(images(2, 128))
+    chance = random.Random(4)
+
+    class Disordered(Pieces):
+        def _next(self, worker: int) -> tuple[int, int] | None:
+            with self._lock:
+                left = [pieces for pieces in self._left if pieces]
+                pieces = chance.choice(left) if left else None
+                return chance.choice((pieces.pop, pieces.popleft))() if pieces else None
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(walking, "Pieces", Disordered)
+    monkeypatch.setattr(walking, "piece_rows", lambda size, threads: 8)
+    assert torch.equal(Network.from_state_dict(SMALL, state, dtype=dtype)(images(2, 128)), whole)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_feature_made_again_is_the_stored_one(
     state: dict[str, Tensor], walked: Levels, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,7 +184,7 @@ emulated_tiles.emulate()
 import torch
 import test_inference_walks as cases
 from gpen2048 import choice, inference
-from gpen2048.cpu import winograd
+from gpen2048.cpu import walking
 levels = cases.WalkLevels(choice._tiles(), cases.StripLevels(cases.NumbaPasses()))
 inference.levels_for = lambda device, dtype, config: levels
 state, x = cases.random_state(cases.SMALL), cases.images(1, 128)
@@ -169,6 +192,10 @@ wanted = cases.wanted_of(state, cases.SMALL, 1)
 network = inference.Network.from_state_dict(cases.SMALL, state)
 for network.low_memory in (False, True):
     assert (network(x) - wanted).abs().max() / wanted.std() < 1e-4
+whole = network(x)
+torch.get_num_threads = lambda: 3
+walking.piece_rows = lambda size, threads: 8
+assert torch.equal(network(x), whole)
 print("agrees")
 """
 

@@ -41,6 +41,7 @@ def shrink(
     outputs,
     feature,
     feature_rows,
+    reached,
     halves,
     floats,
     group,
@@ -52,18 +53,20 @@ def shrink(
     """Rows of an encoder level: FIR filter, strided convolution, activation.
 
     `shape` (height, width, channels) is of the encoder's feature, which `feature` is, or a ring of `feature_rows` of it
-    that are made of `layer`.
+    that are made of `layer`. `reached` is where the last call with this memory stopped: if at `start`, what lies in the
+    rings is gone on with.
     """
     height, width, inputs = shape
     line, ring, _ = shrink_room(width, inputs, outputs, group)
     residue = (ring * line + 32) if exact else 0
-    clear(halves, 0, (ring * line + 32) * (2 if exact else 1))
     length, span = width * inputs, width // 2 * outputs
     result = length + 5 * inputs
-    clear(floats, 0, result)
+    if reached[0] != start:
+        clear(halves, 0, (ring * line + 32) * (2 if exact else 1))
+        clear(floats, 0, result)
+        reached[1], reached[2] = 2 * start, max(2 * start - 2, 0)
     starts, inside = np.zeros(4, np.int64), np.zeros(4, np.bool_)
-    blurred = 2 * start
-    row = max(blurred - 2, 0)  # the next row of the feature
+    blurred, row = reached[1], reached[2]  # the next row to be blurred, and of the feature
     configure(shapes)
     for first in range(start, stop, group):
         last = min(first + group, stop)
@@ -79,6 +82,7 @@ def shrink(
         for y in range(first, last):
             activate_row(floats, result + (y - first) * span, span, bias, outputs, out, y * span)
     release()
+    reached[0], reached[1], reached[2] = stop, blurred, row
 
 
 @compiled
@@ -102,6 +106,7 @@ def grow(
     channels,
     feature,
     feature_rows,
+    reached,
     halves,
     floats,
     group,
@@ -114,7 +119,7 @@ def grow(
 
     `below` is the level below's output, width / 2 wide and high, and `below_feature` and `below_k` what its second half
     is made of, if it has only the first; `image_below` is its image. `feature` is the encoder's of this level, or a
-    ring of `feature_rows` of it that are made of `layer`.
+    ring of `feature_rows` of it that are made of `layer`. `reached` as for `shrink`.
     """
     size = width // 2
     below_line, line, _ = grow_room(width, channels, inputs, group)
@@ -124,15 +129,16 @@ def grow(
     wide, length = (width + 1) * channels, width * channels
     sums = raised_ring * wide
     result = sums + wide + 2 * channels
-    clear(halves, 0, below_ring * below_line + below_residue + ring * line + residue)
-    clear(floats, sums, result)
+    done = start + 1 if reached[0] == start else start - 1  # the next row to be joined
+    if reached[0] != start:
+        clear(halves, 0, below_ring * below_line + below_residue + ring * line + residue)
+        clear(floats, sums, result)
+        reached[1] = max(start - 2, 0) // 2
+        reached[2] = max(reached[1] - 1, 0)
     starts, inside = np.zeros(4, np.int64), np.zeros(4, np.bool_)
     shadow = np.zeros(3 * (size + 2), np.float32)
-    done = start - 1  # the next row to be joined
-    pairs = np.zeros(2, np.int64)
-    pairs[1] = max(start - 2, 0) // 2  # half the next row to be raised
-    rows = np.zeros(2, np.int64)
-    rows[1] = max(pairs[1] - 1, 0)  # the next row of the level below
+    pairs, rows = np.zeros(2, np.int64), np.zeros(2, np.int64)
+    pairs[1], rows[1] = reached[1], reached[2]  # half the next row to be raised, and the next row of the level below
     configure(shapes)
     for first in range(start, stop, group):
         last = min(first + group, stop)
@@ -178,3 +184,4 @@ def grow(
             pixels, at = 3 * y * width, out_halves * y * length
             paint_row(floats, i, width, channels, feature, f, k, rgb, bias, shadow, image, pixels, out, at, out_halves)
     release()
+    reached[0], reached[1], reached[2] = stop, pairs[1], rows[1]

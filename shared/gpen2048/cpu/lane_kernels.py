@@ -21,20 +21,24 @@ grow_room, shrink_room = compiled(lane_room.grow_room), compiled(lane_room.shrin
 
 
 @compiled
-def shrink(layer, shape, scale, weights, bias, out, outputs, feature, feature_rows, room, group, tiles, start, stop):
+def shrink(
+    layer, shape, scale, weights, bias, out, outputs, feature, feature_rows, reached, room, group, tiles, start, stop
+):
     """Rows of an encoder level: FIR filter, strided convolution, activation.
 
     `shape` (height, width, channels) is of the encoder's feature, which `feature` is, or a ring of `feature_rows` of it
-    that are made of `layer`.
+    that are made of `layer`. `reached` is where the last call with this `room` stopped: if at `start`, what lies in the
+    rings is gone on with.
     """
     height, width, inputs = shape
     r1, r2, r3, r4, end = shrink_room(width, inputs, outputs, group, tiles)
     ring, sums, columns, values, products = room[:r1], room[r1:r2], room[r2:r3], room[r3:r4], room[r4:end]
     places, line, length = 2 * group + 2, (width + 2) * inputs, width * inputs
-    clear(sums, 0, len(sums))
+    if reached[0] != start:
+        clear(sums, 0, len(sums))
+        reached[1], reached[2] = 2 * start, max(2 * start - 2, 0)
     starts, inside = np.zeros(4, np.int64), np.zeros(4, np.bool_)
-    blurred = 2 * start
-    row = max(blurred - 2, 0)  # the next row of the feature
+    blurred, row = reached[1], reached[2]  # the next row to be blurred, and of the feature
     for first in range(start, stop, group):
         last = min(first + group, stop)
         while blurred <= 2 * last:
@@ -46,6 +50,7 @@ def shrink(layer, shape, scale, weights, bias, out, outputs, feature, feature_ro
         halve_rows(
             ring, places, width, inputs, weights, bias, out, outputs, columns, values, products, tiles, first, last
         )
+    reached[0], reached[1], reached[2] = stop, blurred, row
 
 
 @compiled
@@ -69,6 +74,7 @@ def grow(
     channels,
     feature,
     feature_rows,
+    reached,
     room,
     group,
     raising,
@@ -81,7 +87,7 @@ def grow(
 
     `below` is the level below's output, width / 2 wide and high, and `below_feature` and `below_k` what its second half
     is made of, if it has only the first; `image_below` is its image. `feature` is the encoder's of this level, or a
-    ring of `feature_rows` of it that are made of `layer`.
+    ring of `feature_rows` of it that are made of `layer`. `reached` as for `shrink`.
     """
     size = width // 2
     r1, r2, r3, r4, r5, r6, r7, end = grow_room(width, channels, inputs, group, raising, plain_tiles, strided_tiles)
@@ -90,13 +96,15 @@ def grow(
     wide, length = (width + 1) * channels, width * channels
     lower_places, places, raised_places = TILE * raising + 1, group + 2, len(raised) // wide
     lower_line, line = (size + 8) * inputs, (width + 2) * 2 * channels
-    for part in (lower, joined, sums):
-        clear(part, 0, len(part))
+    done = start + 1 if reached[0] == start else start - 1  # the next row to be joined
+    if reached[0] != start:
+        for part in (lower, joined, sums):
+            clear(part, 0, len(part))
+        reached[1] = max(start - 2, 0) // (2 * TILE)
+        reached[2] = max(TILE * reached[1] - 1, 0)
+    tile_row, row = reached[1], reached[2]  # the next row of tiles to be raised, and of the level below
     starts, inside = np.zeros(4, np.int64), np.zeros(4, np.bool_)
     shadow = np.zeros(3 * (size + 2), np.float32)
-    done = start - 1  # the next row to be joined
-    tile_row = max(start - 2, 0) // (2 * TILE)  # the next row of tiles to be raised
-    row = max(TILE * tile_row - 1, 0)  # the next row of the level below
     for first in range(start, stop, group):
         last = min(first + group, stop)
         for y in range(done, last + 1):
@@ -157,3 +165,4 @@ def grow(
             i, f = (y - first) * length, y % feature_rows * length
             pixels, at = 3 * y * width, halves * y * length
             paint_row(result, i, width, channels, feature, f, k, rgb, bias, shadow, image, pixels, out, at, halves)
+    reached[0], reached[1], reached[2] = stop, tile_row, row

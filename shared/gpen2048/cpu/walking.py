@@ -7,6 +7,7 @@ processor's cache. How they are computed is an `Engine`'s business.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,25 +16,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..compiled.numba_passes import FIR_SCALE, elements, flat, layer_of
+from ..compiled.pieces import Pieces
 from ..compiled.threads import finish, thread_pool
 from ..folded.layers import Convolution
 from ..folded.levels import Below, Feature, Levels, Recomputed, Stored
 from ..folded.passes import Passes
 from ..folded.styles import DecoderLevel
-from ..folded.walks import Walk
+from ..folded.walks import Walk, piece_rows
 from ..folded.workspace import Workspace
 from ..network import NetworkConfig
 
 Array = NDArray[Any]
 Kernel = Callable[..., None]
 Room = Callable[[Tensor, int, Workspace], Sequence[Any]]
+REACHED = 3  # numbers of which kernels keep where they stopped: the row, and how far what it is made of has come
 
 
 class Engine(Protocol):
     """One way to compute a walk: two kernels, and how they want their weights and memory.
 
-    Kernels end with a thread's own: the encoder's feature or a ring of its rows, and how many rows that has; what
-    `shrink_room` or `grow_room` gives; the first and the last row to be computed.
+    Kernels end with a thread's own: the encoder's feature or a ring of its rows, and how many rows that has; where its
+    last call stopped; what `shrink_room` or `grow_room` gives; the first row to be computed and the one after the last.
     """
 
     @property
@@ -135,13 +138,12 @@ class WalkLevels:
 
     def _run(self, kernel: Kernel, size: int, rooms: Sequence[Sequence[Any]], *arguments: Any) -> None:
         """The kernel over `size` rows, divided among threads."""
-        steps = size // self._engine.together
-        edges = [steps * n // len(rooms) * self._engine.together for n in range(len(rooms))] + [size]
-        tasks = [(*arguments, *room, a, b) for room, a, b in zip(rooms, edges, edges[1:]) if a < b]
-        if len(tasks) == 1:
-            kernel(*tasks[0])
+        workers = len(rooms)
+        if workers == 1:
+            kernel(*arguments, *rooms[0], 0, size)
             return
-        finish([thread_pool(len(rooms)).submit(kernel, *task) for task in tasks])
+        pieces, pool = Pieces(size, workers, piece_rows(size, workers), self._engine.together), thread_pool(workers)
+        finish([pool.submit(pieces.work, n, partial(kernel, *arguments, *room)) for n, room in enumerate(rooms)])
 
 
 def _rooms(feature: Feature, n: int, room_of: Room, size: int, workspace: Workspace) -> list[tuple[Any, ...]]:
@@ -154,7 +156,7 @@ def _rooms(feature: Feature, n: int, room_of: Room, size: int, workspace: Worksp
         memory = workspace.room(number)
         own = elements(memory[:ring].view(schedule.dtype)), rows
         seen = own if isinstance(feature, Recomputed) else _stored(feature, n)
-        rooms.append((*seen, *room_of(memory[ring:], size, workspace)))
+        rooms.append((*seen, np.full(REACHED, -1, np.int64), *room_of(memory[ring:], size, workspace)))
     return rooms
 
 

@@ -12,6 +12,14 @@ from ..network import NetworkConfig
 # px; those up to it take a tenth of the time, and at 32 px Winograd's weights would take 190 MB more.
 LARGEST_UNWALKED = 32
 ROWS_AT_ONCE = 1024  # times pixels: rows of large levels stay in the cache, small levels read their weights rarely
+LEAST_PIECE = 16  # rows, and at small levels what is computed at once: a piece begins with rows that are not its own
+PIECES = 8  # of a thread
+
+
+def piece_rows(resolution: int, threads: int) -> int:
+    """Rows of a level that a thread computes before it looks whether another has need of help."""
+    least = max(LEAST_PIECE, 3 * ROWS_AT_ONCE // resolution)
+    return max(least, resolution // threads // PIECES // LEAST_PIECE * LEAST_PIECE)
 
 
 @dataclass(frozen=True)
