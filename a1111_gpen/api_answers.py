@@ -24,6 +24,7 @@ from ..shared.gpen2048 import (
     OutOfMemoryError,
     Restoration,
     RestoreOptions,
+    UnsoundResultError,
     UnsupportedImageError,
     WeightsNotFoundError,
     is_out_of_memory,
@@ -56,7 +57,7 @@ def restore(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         return _restore(request)
-    except (DeviceError, MissingPackageError):
+    except (DeviceError, MissingPackageError, UnsoundResultError):
         raise
     except GpenError as error:
         raise Refused(STATUSES.get(type(error), UNUSABLE), sentence(error)) from error

@@ -22,10 +22,10 @@ from ..shared.gpen2048 import (
     load_network,
     load_parser,
 )
+from ..shared.gpen2048.memory import canvas_bytes, step_bytes
 from . import device, host, weights
 
 SCALING_BYTES = 2 << 30  # the 2048 network in fp32, weights (0.3 GB) and activations (1.4 GB)
-PICTURE_COPIES = 4  # input, canvas, mask and what compositing makes meanwhile
 
 
 @dataclass(frozen=True)
@@ -148,13 +148,14 @@ def _with_data(loaded: Any) -> Any:
 
 
 def _required(restorer: FaceRestorer, pixels: Tensor, options: RestoreOptions, where: torch.device) -> int:
-    """Bytes still needed on `where` for weights, one forward pass, and a few copies of the picture."""
+    """Bytes still needed on `where`: for weights, the most demanding step, and the picture."""
     parameters = [parameter for module in _modules(restorer) for parameter in module.parameters()]
     missing = [parameter for parameter in parameters if parameter.device.type != where.type]
     weights_bytes = sum(parameter.numel() * parameter.element_size() for parameter in missing)
-    scale = options.max_scale if options.scale == "auto" else options.scale
-    picture = PICTURE_COPIES * pixels.numel() * pixels.element_size() * scale**2
-    return weights_bytes + restorer.network.memory_required(device=where) + round(picture)
+    scale = options.max_scale if options.scale == "auto" else float(options.scale)
+    size = (pixels.shape[1], pixels.shape[2])
+    step = step_bytes(options, size, restorer.network, restorer.detector, restorer.parser, device=where)
+    return weights_bytes + step + canvas_bytes(size, scale)
 
 
 def _on_cpu(result: Restoration) -> Restoration:

@@ -85,5 +85,9 @@ def add_axis() -> None:
         if script.script_class.__module__ not in GRIDS or not hasattr(grid, "axis_options"):
             continue
         if AXIS not in [axis.label for axis in grid.axis_options]:
-            apply = grid.apply_override(settings.key("strength"))
-            grid.axis_options.append(grid.AxisOption(AXIS, float, apply))
+            grid.axis_options.append(grid.AxisOption(AXIS, float, _apply_strength))
+
+
+def _apply_strength(p: Any, value: float, values: list[float]) -> None:
+    """What the grid calls for each of `values`. Not the grid's own apply_override, which Forge Classic hides."""
+    p.override_settings[settings.key("strength")] = value

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import comfy.model_management as mm
 
+from ..shared.gpen2048 import memory
 from .model import GpenModel
 
-CROP_BYTES = 6 * 3 * 4  # per pixel of a crop in float32: before, after and in between
 MOST_AT_ONCE = 4  # more gain nothing at 2048 px
 SHARE = 0.5  # of the memory that is free now: a batch is not worth another model's place
 
 
 def network_bytes(model: GpenModel, faces: int) -> int:
     """Bytes of activations and crops of `faces` at once on the computing device."""
-    crops = CROP_BYTES * model.network.config.size**2 * faces
-    return model.network.memory_required(faces, model.patcher.load_device) + crops
+    return memory.network_bytes(model.network, faces, model.patcher.load_device)
 
 
 def faces_at_once(model: GpenModel, wanted: int = MOST_AT_ONCE, *, held: int = 0) -> int:

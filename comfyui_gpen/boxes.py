@@ -47,7 +47,7 @@ def faces_of_boxes(boxes: Sequence[Box]) -> list[Face] | None:
     """The faces that the boxes describe, or None when a box has no landmarks and faces must be looked for."""
     if not all(len(box.get("landmarks") or ()) == 5 for box in boxes):
         return None
-    return [Face(_corners(box), box["landmarks"], box.get("score", 1.0)) for box in boxes]
+    return [Face(_corners(box), box["landmarks"], _score(box)) for box in boxes]
 
 
 def in_boxes(face: Face | FaceReport, boxes: Sequence[Box]) -> bool:
@@ -109,6 +109,14 @@ def _font(size: int) -> Any:
         return ImageFont.load_default(size)
     except TypeError:  # Pillow before 10.1 has one size only
         return ImageFont.load_default()
+
+
+def _score(box: Box) -> float:
+    """1 where the box has none, as those of other packages."""
+    score = box.get("score")
+    if isinstance(score, bool) or not isinstance(score, (int, float, type(None))):
+        raise InvalidOptionError(f"a bounding box has score {score!r:.80}; wanted a number")
+    return 1.0 if score is None else float(score)
 
 
 def _corners(box: Box) -> list[float]:

@@ -15,13 +15,15 @@ from .model import GpenModel
 from .progress import FaceProgress, stages_of_face
 from .sparing import SparingNetwork
 
+FRAMES = 3  # copies of a frame while it is brought to the network's size
+
 
 def restore_crops(model: GpenModel, frames: Frames, strength: float) -> Tensor:
     """`frames` restored, (B, S, S, 3) at the network's size S; blended with the input by `strength`."""
     progress, restored = FaceProgress(len(frames), stages_of_face(model.network.config)), Batch(len(frames))
     at_once = faces_at_once(model, len(frames))
     with (
-        loaded([model.patcher], network_bytes(model, at_once)) as device,
+        loaded([model.patcher], max(network_bytes(model, at_once), FRAMES * frames.pixels_bytes)) as device,
         SparingNetwork(model, progress.show) as network,
     ):
         for first in range(0, len(frames), at_once):

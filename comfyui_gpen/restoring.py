@@ -22,8 +22,9 @@ from ..shared.gpen2048 import (
     RestoreOptions,
     restore_sequence,
 )
+from ..shared.gpen2048.memory import canvas_bytes, step_bytes
 from ..shared.gpen2048.selection import ELSEWHERE
-from .batching import faces_at_once, network_bytes
+from .batching import faces_at_once
 from .choosing import Choice
 from .finding import Finding
 from .frames import Batch, Frames, crop_image
@@ -36,8 +37,6 @@ from .upscaling import ModelBackground
 
 log = logging.getLogger(__name__)
 
-# Per output pixel in float32: picture, background, change, result and masks, with the temporaries of their blending.
-CANVAS_BYTES = 24 * 4
 FRAMES_AHEAD = 14  # that restore_sequence looks at before it restores one
 WAITING_BYTES = 11 * 4  # of a frame that waits for the others in its batch: photo, background, change and masks
 
@@ -95,7 +94,7 @@ class Restoring:
         at_once = faces_at_once(self.model, held=self._waiting_bytes)
         if self.background is not None:  # first: an older ComfyUI's model makes room for itself, in other models' place
             stack.enter_context(self.background)
-        device = stack.enter_context(loaded(patchers, self._memory_required(at_once, detector)))
+        device = stack.enter_context(loaded(patchers, self._memory_required(at_once, detector, parser)))
         network = stack.enter_context(SparingNetwork(self.model, self._progress.show, patchers[1:]))
         stack.enter_context(interruptible(detector.network if detector else None))
         return FaceRestorer(network, detector, parser, batch=at_once), device
@@ -105,15 +104,15 @@ class Restoring:
         others = [self.model.others[name] for name, wanted in used.items() if wanted]
         return [self.model.patcher, *others, *(self.background.patchers if self.background else [])]
 
-    def _memory_required(self, faces: int, detector: FaceDetector | None) -> int:
+    def _memory_required(self, faces: int, detector: FaceDetector | None, parser: FaceParser | None) -> int:
         """Bytes for the most demanding step with `faces` at once, and for the frames that are there in all of them."""
-        steps = [network_bytes(self.model, faces)]
-        if detector is not None:
-            steps.append(detector.memory_required(*self.frames.size, max_tilt=self.options.max_tilt))
+        model, size = self.model, self.frames.size
+        device = model.patcher.load_device
+        step = step_bytes(self.options, size, model.network, detector, parser, faces=faces, device=device)
         if self.background is not None:
-            steps.append(self.background.memory_required())
+            step = max(step, self.background.memory_required())
         ahead = FRAMES_AHEAD * self.frames.pixels_bytes if self.sequence else 0
-        return max(steps) + CANVAS_BYTES * self._output_pixels + self._waiting_bytes * (faces - 1) + ahead
+        return step + canvas_bytes(size, self._largest_scale) + self._waiting_bytes * (faces - 1) + ahead
 
     @property
     def _waiting_bytes(self) -> int:
@@ -123,8 +122,12 @@ class Restoring:
     @property
     def _output_pixels(self) -> int:
         height, width = self.frames.size
+        return round(height * width * self._largest_scale**2)
+
+    @property
+    def _largest_scale(self) -> float:
         most = self.options.max_scale if self.options.scale == "auto" else int(self.options.scale)
-        return round(height * width * (self._scale or most) ** 2)
+        return self._scale or most
 
     def _results(self, restorer: FaceRestorer, device: torch.device) -> Iterator[Restoration]:
         if not self.sequence:

@@ -34,7 +34,7 @@ from .detectors.retinaface import (
     network_input,
     network_kind,
 )
-from .detectors.tilting import angles, view_size
+from .detectors.tilting import angles, turning_bytes, view_size
 from .detectors.windows import EASY, Window, scales, tiles
 from .errors import WeightsNotFoundError
 from .faces import Face
@@ -121,9 +121,15 @@ class FaceDetector:
 
         With `max_tilt` also of `tilted_faces`, by which faces tilted by up to so many degrees are found.
         """
-        sizes = [view_size(height, width, angle) for angle in angles(max_tilt)]
-        turned = 3 * math.prod(max(sizes, key=math.prod)) * torch.float32.itemsize if max_tilt else 0
-        return turned + max(self._memory_required(*size, smallest) for size in sizes)
+        upright, *others = angles(max_tilt)
+        turned = [self._turned_bytes(height, width, angle, smallest) for angle in others]
+        return max([self._memory_required(*view_size(height, width, upright), smallest), *turned])
+
+    def _turned_bytes(self, height: int, width: int, angle: int, smallest: float) -> int:
+        """Of the turned view, and of what it is made of or searched in, one after the other."""
+        size = view_size(height, width, angle)
+        view = 3 * math.prod(size) * torch.float32.itemsize
+        return view + max(turning_bytes(height, width, angle), self._memory_required(*size, smallest))
 
     def _memory_required(self, height: int, width: int, smallest: float) -> int:
         levels = _levels(height, width, smallest)

@@ -64,6 +64,10 @@ class DeviceError(GpenError):
     """PyTorch computes wrongly on the working device."""
 
 
+class UnsoundResultError(GpenError):
+    """What came out of the network is no picture."""
+
+
 class InvalidOptionError(GpenError, ValueError):
     """An option lies outside its range."""
 

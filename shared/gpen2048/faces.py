@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+FARTHEST = 200_000  # px: a larger face would take more memory than there is
 # Left and right are those of the image, where the face is upright in it.
 LANDMARKS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
 
@@ -21,7 +22,7 @@ class Face:
     score      how sure the detector was, from 0 to 1
 
     Takes anything numpy turns into such arrays; keeps copies. Raises ValueError for other shapes, values that are not
-    finite, or an empty box.
+    finite or beyond FARTHEST, or an empty box.
     """
 
     box: NDArray[np.float64]
@@ -50,4 +51,6 @@ def _finite_array(values: object, shape: tuple[int, ...], name: str) -> NDArray[
         raise ValueError(f"face {name} of shape {array.shape}; wanted {shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"face {name} {array.tolist()} is not finite")
+    if np.abs(array).max() > FARTHEST:
+        raise ValueError(f"face {name} {array.tolist()} is no place in a picture; wanted at most {FARTHEST} px")
     return array

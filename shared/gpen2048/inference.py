@@ -22,7 +22,7 @@ from .folded.folding import FoldedNetwork, Scales
 from .folded.levels import Below, Feature, Levels, Recomputed, StripLevels
 from .folded.memory import peak_bytes
 from .folded.planning import planned
-from .folded.precision import ObservedPasses, fallbacks, is_sound, sample_image
+from .folded.precision import ObservedPasses, fallbacks, is_sound, refuse_unsound, sample_image
 from .folded.styles import DecoderLevel, decoder
 from .folded.workspace import Schedule, Workspace
 from .gpu.cuda_graphs import Recordings, recordable_on
@@ -70,7 +70,7 @@ class Network(FoldedNetwork):
     def forward(self, x: Tensor, on_stage: OnStage | None = None) -> Tensor:
         """(N, 3, size, size) RGB in [-1, 1] in any floating dtype, on any device; the same comes back.
 
-        `on_stage` is called between levels and may raise.
+        `on_stage` is called between levels and may raise. UnsoundResultError if no numbers come out, but went in.
         """
         size = self.config.size
         if x.ndim != 4 or x.shape[1:] != (3, size, size) or not x.is_floating_point():
@@ -136,6 +136,7 @@ class Network(FoldedNetwork):
         while others and not is_sound(image) and bool(torch.isfinite(x).all()):
             used = others.pop(0)
             self._launch(x, image, used, on_stage)
+        refuse_unsound(image, x)
         return None if used == asked else f"{_name(asked)} gave no usable result; {_name(used)} was used"
 
     def _scales(self) -> Scales:

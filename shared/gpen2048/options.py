@@ -189,6 +189,7 @@ def _checked(info: OptionInfo, value: Any) -> Any:
             raise InvalidOptionError(f"{info.name} is {value!r}; wanted a number from {wanted}")
         if isinstance(info.default, int) and value != int(value):
             raise InvalidOptionError(f"{info.name} is {value!r}; wanted a whole number from {wanted}")
+        return int(value) if isinstance(info.default, int) else value
     return value
 
 

@@ -17,6 +17,7 @@ from .weight_files.describing import describe_state_dict
 from .weight_files.state_dicts import read_state_dict
 
 PARSE_SIZE = 512  # px; the resolution ParseNet was trained at
+VALUES_PER_PIXEL = 394  # float32 alive at the worst moment, where the decoder is back at the full size
 # Of CelebAMask-HQ's 19 classes: skin, nose, glasses, eyes, brows, ears, mouth, lips and hair …
 FACE_AND_HAIR = (*range(1, 14), 15)  # … and earrings, which facexlib's MASK_COLORMAP keeps too; not hat, neck and cloth
 FACE = tuple(range(1, 13))  # without hair, hat and earrings
@@ -33,10 +34,17 @@ class FaceParser:
     def __init__(self, network: nn.Module):
         self.network = network
 
+    def memory_required(self) -> int:
+        """Bytes while it looks at a crop, without that crop."""
+        return VALUES_PER_PIXEL * torch.float32.itemsize * PARSE_SIZE**2
+
     @torch.no_grad()
     def classes(self, crops: Tensor) -> Tensor:
-        """The class of each pixel (N, 512, 512) of `crops` (N, 3, S, S) RGB in [0, 1]."""
-        small = F.interpolate(crops, size=(PARSE_SIZE, PARSE_SIZE), mode="bilinear", antialias=True)
+        """The class of each pixel (N, 512, 512) of `crops` (N, 3, S, S) RGB in [0, 1]; in turn, to spare memory."""
+        return torch.cat([self._classes(crop[None]) for crop in crops])
+
+    def _classes(self, crop: Tensor) -> Tensor:
+        small = F.interpolate(crop, size=(PARSE_SIZE, PARSE_SIZE), mode="bilinear", antialias=True)
         with no_autocast(small.device):
             return self.network(small * 2 - 1)[0].argmax(dim=1)
 
@@ -66,7 +74,7 @@ def parse(parser: FaceParser | None, before: Tensor, after: Tensor, options: Res
         classes = parser.classes(after[None])
         mask = soft_mask(classes, FACE_AND_HAIR, options.feather)[0]
         return Parsed(mask, soft_mask(classes, SKIN, inside=True)[0])
-    classes = parser.classes(torch.stack((before, after)))
+    classes = torch.cat([parser.classes(crop[None]) for crop in (before, after)])
     mask = soft_mask(classes, FACE, options.feather, inside=True).amin(dim=0)
     return Parsed(mask, soft_mask(classes[1:], SKIN, inside=True)[0])
 
@@ -122,5 +130,5 @@ def load_parser(path: str | Path, *, device: torch.device | str = "cpu") -> Face
     try:
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise CheckpointError(f"{path}: this is {describe_state_dict(state)}; wanted ParseNet ({error})") from error
+        raise CheckpointError(f"{path}: this is {describe_state_dict(state)}; wanted facexlib's ParseNet") from error
     return FaceParser(network.train(False).to(device))

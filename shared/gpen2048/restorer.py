@@ -210,7 +210,9 @@ class FaceRestorer:
 
 def _is_owned(background: Tensor, request: Request) -> bool:
     """Whether the background may become the result: nobody else has the Lanczos enlargement."""
-    return request.in_place if background is request.image else request.background is None
+    if background is request.image:
+        return request.in_place and (torch.is_inference_mode_enabled() or not background.is_inference())
+    return request.background is None
 
 
 def _finished(tasks: deque[Task]) -> Iterator[Restoration]:

@@ -48,6 +48,9 @@ class Request:
             raise ValueError(f"image is {image.dtype} {tuple(image.shape)}; wanted torch.float32 (3, height, width)")
         if self.scale is not None and not 0 < self.scale < math.inf:
             raise ValueError(f"scale is {self.scale}; wanted more than 0, and a number")
+        if self.scale is not None and round(min(image.shape[1:]) * self.scale) < 1:
+            height, width = image.shape[1:]
+            raise ValueError(f"scale {self.scale} leaves nothing of {width} x {height} pixels; wanted a larger one")
         if self.region is not None and (self.region.ndim != 2 or 0 in self.region.shape):
             raise ValueError(f"region is {tuple(self.region.shape)}; wanted (height, width)")
         if self.choices is not None and (self.faces is None or len(self.choices) != len(self.faces)):

@@ -224,6 +224,18 @@ def test_a_full_disk_ends_the_run_and_leaves_whole_lines(
     assert set(batch(items, tmp_path / "out").values()) == {"missing"}
 
 
+def test_a_full_disk_is_told_with_what_it_does_not_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left.*a\.png") as told:
+        write_part(tmp_path / "out" / "a.png", b"picture")
+    assert told.value.errno == errno.ENOSPC and list((tmp_path / "out").iterdir()) == []
+    with pytest.raises(OSError, match=r"No space left.*manifest\.jsonl"), Manifest(tmp_path, []) as manifest:
+        manifest.note({"started": "now"})
+
+
 def refuse(patch: pytest.MonkeyPatch, method: str, name: str) -> None:
     """Makes a method of Path's fail for files of that name, or renamed to it, as for those marked immutable."""
     original = getattr(Path, method)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,18 @@ def test_a_pattern_of_any_depth_follows_no_links(tree: Path) -> None:
 def test_a_list_keeps_relative_paths(tree: Path) -> None:
     (tree / "list.txt").write_text(f"in/1.png\n\n{tree}/other/1.png\nin/a\n")
     assert outputs("@list.txt") == ["in/1.png", "1.png", "2.JPG", "b/3.png"]
+
+
+def test_names_in_a_list_end_with_their_line_alone(tree: Path) -> None:
+    """Python's splitlines cuts at more: U+2028, which chat programs put into names."""
+    shutil.copy(tree / "in" / "1.png", tree / "in" / "a\u2028b\x0b.png")
+    (tree / "list.txt").write_bytes("in/a\u2028b\x0b.png\r\nin/1.png".encode())
+    assert outputs("@list.txt") == ["in/a\u2028b\x0b.png", "in/1.png"]
+
+
+def test_an_empty_name_is_not_the_folder_one_is_in(tree: Path) -> None:
+    with pytest.raises(UnsupportedImageError, match="a source has an empty name"):
+        find_items([""], Path("d"))
 
 
 def test_a_source_named_twice_is_one_item(tree: Path) -> None:

@@ -137,6 +137,7 @@ def test_folders_of_all_outputs_are_made(run: Run, photo: Path) -> None:
         (("restore", "photo.png", "-o", "o.jpg", "--quality", "500"), "quality is 500; wanted 1 to 100"),
         (("restore", "photo.png", "-o", "o.jpg", "--quality", "0"), "quality is 0; wanted 1 to 100"),
         (("compare-sheet", "photo.png", "-o", "sheet.gif"), "cannot write '.gif'"),
+        (("restore", "", "-o", "o.png"), "an input has an empty name; wanted a file"),
     ],
 )
 def test_what_cannot_be_written_is_told_before_any_work(run: Run, arguments: Any, wanted: str) -> None:
@@ -205,6 +206,27 @@ def test_avif_is_looked_for_where_pillow_reads_it(monkeypatch: pytest.MonkeyPatc
         readable_suffixes.cache_clear()
         assert readable_suffixes() == (*SUFFIXES, ".avif") if ".avif" in known else SUFFIXES
     readable_suffixes.cache_clear()
+
+
+def test_an_output_has_a_name(run: Run, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That of a variable that was not set is none."""
+    with pytest.raises(SystemExit, match="2"):
+        run("restore", photo, "-o", "")
+    assert "-o/--output: an empty name; wanted a file or a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '[{"landmarks": [[1e9, 0], [0, 0], [0, 1], [1, 1], [1, 0]]}]'])
+def test_landmarks_that_would_take_all_memory_are_refused(run: Run, photo: Path, content: str) -> None:
+    Path("faces.json").write_text(content)
+    code, _, errors = run("restore", photo, "-o", "o.png")
+    assert code == 1 and "faces.json: " in errors and len(errors.splitlines()) == 1 and not Path("o.png").exists()
+
+
+@pytest.mark.parametrize("sharpen", ["nan", "inf", "-1", "1000"])
+def test_a_passthrough_sharpens_by_a_number(sharpen: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["passthrough", "a.pth", "--size", "64", f"--sharpen={sharpen}"]) == 1
+    assert f"sharpen is {float(sharpen)}; wanted a number from 0 to 100" in capsys.readouterr().err
+    assert not Path("a.pth").exists()
 
 
 def test_a_network_is_not_replaced_unless_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from gpen2048.cli import main
+from gpen2048.cli.progress import FaceBar
 from gpen2048.faces import Face
 from gpen2048.films.opening import open_film
 from gpen2048.images import Picture, read_image, write_image
@@ -206,6 +208,15 @@ def test_a_film_that_ends_too_early_is_restored_and_named(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["broken.mkv", "film.mp4"]
 
 
+def test_a_batch_refuses_a_codec_that_the_name_of_a_film_cannot_hold(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, film: Path, network: Path
+) -> None:
+    arguments = ["batch", film, tmp_path / "out", "--network", network, "--codec", "ffv1"]
+    assert main([str(argument) for argument in arguments]) == 1
+    assert f"{tmp_path / 'out' / 'film.mp4'}: ffv1 wants a name ending in .mkv" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.usefixtures("detector")
 def test_a_batch_names_such_a_film_each_time_and_ends_with_1(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, broken: Path, network: Path
@@ -259,6 +270,28 @@ def test_ctrl_c_leaves_no_half_film(
     arguments = ["restore", film, "-o", tmp_path / "out" / "f.mp4", "--network", network, "--device", "cpu"]
     assert main([str(argument) for argument in arguments]) == 130
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.usefixtures("detector")
+def test_ctrl_c_among_films_reports_those_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, film: Path, network: Path
+) -> None:
+    def interrupted_at_the_second(bar: Any, done: int, _total: int, _what: str) -> None:
+        if done == 3 and bar.name == "second.mp4":
+            raise KeyboardInterrupt
+
+    begin = FaceBar.__init__
+
+    def named(bar: Any, name: str, **how: Any) -> None:
+        bar.name = name
+        begin(bar, name, **how)
+
+    monkeypatch.setattr(FaceBar, "__init__", named)
+    monkeypatch.setattr(FaceBar, "update", interrupted_at_the_second)
+    second, report = shutil.copy(film, tmp_path / "second.mp4"), tmp_path / "r.json"
+    arguments = ["restore", film, second, "-o", tmp_path / "out", "--network", network, "--report", report]
+    assert main([str(argument) for argument in arguments]) == 130
+    assert [told["frames"] for told in json.loads(report.read_text())["films"]] == [FRAMES]
 
 
 @pytest.mark.usefixtures("detector")

@@ -36,6 +36,12 @@ def test_face_size_is_the_side_of_the_square_with_its_area() -> None:
         (np.array([0, 0, 1, 1]), np.zeros((10,)), 1.0, r"landmarks of shape \(10,\); wanted \(5, 2\)"),
         (np.array([0, 0, 1, np.nan]), np.zeros((5, 2)), 1.0, "box .*nan.* is not finite"),
         (np.array([0, 0, 1, 1]), np.full((5, 2), np.inf), 1.0, "landmarks .*inf.* is not finite"),
+        (
+            np.array([0, 0, 1, 1]),
+            np.full((5, 2), -3e5),
+            1.0,
+            "landmarks .* wanted at most 200000 px",
+        ),
         (np.array([5, 0, 5, 1]), np.zeros((5, 2)), 1.0, "is empty"),
         (np.array([0, 0, 1, 1]), np.zeros((5, 2)), math.nan, "score nan"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from gpen2048 import inference
+from gpen2048.errors import UnsoundResultError
 from gpen2048.folded.folding import Scales
 from gpen2048.folded.passes import TorchPasses
 from gpen2048.inference import Network
@@ -122,6 +123,16 @@ def test_not_a_number_comes_out_as_such(dtype: torch.dtype) -> None:
     x = cases.random_images()
     x[0, 1, 30, 40] = float("nan")
     assert not torch.isfinite(Network.from_state_dict(CONFIG, cases.random_state(), dtype=dtype)(x)).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_no_numbers_from_a_sound_image_are_an_error(dtype: torch.dtype) -> None:
+    """One exponent's bit in a file without checksums: finite, so that it loads, and black faces."""
+    state = cases.random_state()
+    state["ecd0.0.0.weight"][0] = 3e38
+    network = Network.from_state_dict(CONFIG, state, dtype=dtype)
+    with pytest.raises(UnsoundResultError, match="no numbers on cpu: its weights are damaged"):
+        network(cases.random_images())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from gpen2048 import inference
+from gpen2048 import Face, FaceRestorer, Request, RestoreOptions, inference, memory, restorer
+from gpen2048.detection import FaceDetector
+from gpen2048.detectors import tilting
 from gpen2048.folded import layers, styles
 from gpen2048.folded.levels import StripLevels
 from gpen2048.folded.memory import peak_bytes
@@ -15,7 +18,8 @@ from gpen2048.gpu.triton_levels import TritonLevels
 from gpen2048.gpu.triton_passes import TritonPasses
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig, parameter_shapes
-from torch import Tensor
+from gpen2048.parsing import FaceParser
+from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -89,18 +93,70 @@ def levels(fused: bool) -> StripLevels:
     return made
 
 
+def half_network(size: int) -> Network:
+    config = NetworkConfig(size)
+    state = {key: torch.empty(shape, device=META) for key, shape in parameter_shapes(config).items()}
+    return Network(config, state, torch.float16, inference.Scales.none(config))
+
+
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("low_memory", [False, True])
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("size", [512, 1024, 2048])
 def test_memory_required_is_what_is_alive(size: int, fused: bool, low_memory: bool, batch: int) -> None:
-    config, dtype = NetworkConfig(size), torch.float16
-    state = {key: torch.empty(shape, device=META) for key, shape in parameter_shapes(config).items()}
-    network = Network(config, state, dtype, inference.Scales.none(config))
+    network = half_network(size)
     network.low_memory = low_memory
     chosen, x = levels(fused), torch.empty(batch, 3, size, size, device=META)
-    wanted = peak_bytes(network._schedule(batch, dtype, META, chosen), META, plain=False)
+    wanted = peak_bytes(network._schedule(batch, torch.float16, META, chosen), META, plain=False)
     with torch.inference_mode(), Alive([x, *network.parameters()]) as alive:
         image = inference._image(batch, size, META)
-        network._run(x, image, dtype, inference._nothing, chosen)
+        network._run(x, image, torch.float16, inference._nothing, chosen)
     assert wanted == pytest.approx(alive.peak, rel=0.1)
+
+
+class Restoring(nn.Module):
+    """Takes the memory of `network`, which on "meta" could not choose its levels itself."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.config, self._network, self._levels = network.config, network, levels(True)
+
+    def memory_required(self, batch: int = 1, device: torch.device | None = None) -> int:
+        return peak_bytes(self._network._schedule(batch, torch.float16, META, self._levels), META, plain=False)
+
+    def forward(self, x: Tensor, on_stage: object = None) -> Tensor:
+        image = inference._image(len(x), self.config.size, META)
+        self._network._run(x, image, torch.float16, inference._nothing, self._levels)
+        return image
+
+
+@pytest.mark.parametrize("side", [512, 2048])
+@pytest.mark.parametrize("size", [512, 2048])
+@pytest.mark.parametrize("mask", ["box", "parse", "face"])
+def test_a_restoration_takes_no_more_than_is_asked_for(
+    mask: Any, size: int, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsenet = pytest.importorskip("facexlib.parsing.parsenet")
+    for name in ("MINUS_ONE", "HALF"):
+        monkeypatch.setattr(restorer, name, getattr(restorer, name).to(META))
+    network, options = Restoring(half_network(size)), RestoreOptions(max_crops=0, mask=mask)
+    parser = FaceParser(parsenet.ParseNet(in_size=512, out_size=512, parsing_ch=19).eval().to(META))
+    landmarks = np.array([(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)]) * side / 2 + side / 4
+    face = Face(np.array((0.25, 0.25, 0.75, 0.75)) * side, landmarks, 1.0)
+    used = parser if options.needs_parser else None
+    step = memory.step_bytes(options, (side, side), network, None, used, device=META)
+    with torch.no_grad(), Alive([*network.parameters(), *parser.network.parameters()]) as alive:
+        request = Request(torch.empty(3, side, side, device=META), options, [face], grey=False)
+        list(FaceRestorer(network, None, parser).each([request]))  # pyright: ignore[reportArgumentType]  stands in
+    asked = step + memory.canvas_bytes((side, side), 1)
+    assert alive.peak <= asked < 1.3 * alive.peak + memory.canvas_bytes((side, side), 1)
+
+
+@pytest.mark.parametrize("size", [(1024, 1024), (2000, 3000), (4000, 6000), (300, 9000)])
+@pytest.mark.parametrize("angle", [45, 90])
+def test_turned_views_take_no_more_than_is_asked_for(size: tuple[int, int], angle: int) -> None:
+    image, seen = torch.empty(3, *size, device=META), tilting.view_size(*size, angle)
+    with torch.inference_mode(), Alive([image]) as alive:
+        tilting._view(image, tilting.turned(angle, size, seen), seen)
+    detector = FaceDetector(nn.Identity(), "retinaface_mobile0.25")
+    assert alive.peak <= detector.memory_required(*size, max_tilt=angle)

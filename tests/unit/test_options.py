@@ -78,7 +78,8 @@ def test_numbers_of_numpy_are_numbers() -> None:
 
 @pytest.mark.parametrize("wrong", [16.5, float("nan"), "16", None, True])
 def test_whole_numbers_are_whole(wrong: Any) -> None:
-    assert RestoreOptions(min_face=20.0).min_face == 20  # pyright: ignore[reportArgumentType]  taken too
+    options = RestoreOptions(min_face=20.0, max_faces=np.float32(2))  # pyright: ignore[reportArgumentType]  taken too
+    assert [(value, type(value)) for value in (options.min_face, options.max_faces)] == [(20, int), (2, int)]
     with pytest.raises(InvalidOptionError, match=r"min_face is .*; wanted a (whole )?number from 0 to"):
         RestoreOptions(min_face=wrong)
     with pytest.raises(InvalidOptionError, match="strength is True"):

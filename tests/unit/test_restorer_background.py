@@ -76,6 +76,22 @@ def test_a_picture_given_away_becomes_the_result(
     assert torch.equal(result.image, wanted.image)
 
 
+def test_a_picture_of_inference_mode_is_given_away_in_it_alone(network_that: Any, group_faces: list[Face]) -> None:
+    """Outside nobody may write to it."""
+    restorer = FaceRestorer(network_that(torch.sqrt))
+    with torch.inference_mode():
+        photos = [torch.full((3, 568, 1328), 0.25) for _ in range(2)]
+        assert restorer(photos[0], faces=group_faces[:1], in_place=True).image.data_ptr() == photos[0].data_ptr()
+    result = restorer(photos[1], faces=group_faces[:1], in_place=True).image
+    assert torch.equal(result, photos[0]) and bool((photos[1] == 0.25).all())
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-4, float("nan")])
+def test_a_scale_that_leaves_nothing_is_refused(scale: float, network_that: Any, group_photo: Tensor) -> None:
+    with pytest.raises(ValueError, match="scale"):
+        FaceRestorer(network_that(torch.sqrt))(group_photo, faces=[], scale=scale)
+
+
 @pytest.mark.parametrize("background", ["picture", "callable"])
 def test_what_belongs_to_others_is_not_given_away(
     background: str, network_that: Any, group_photo: Tensor, group_faces: list[Face]

@@ -144,11 +144,11 @@ class Manifest:
         line = json.dumps(content).encode() + b"\n"  # ASCII holds every name, also one that is no text
         try:
             if self._file.write(line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file.fileno())
-        except OSError:
+        except OSError as error:
             self._file.truncate(end)
-            raise
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def _settle(self, folders: Iterable[str]) -> None:
         """Ends what a killed run had begun in `folders`, below the destination."""

@@ -89,13 +89,16 @@ def _expand_all(sources: Sequence[str], destination: Path) -> Iterator[tuple[Pat
 
 def _lines(path: Path) -> list[str]:
     try:
-        return [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # names may hold what else ends a line for Python
+        return [line for line in lines if line.strip()]
     except UnicodeDecodeError as error:
         raise UnsupportedImageError(f"{path}: not UTF-8 text ({error}); wanted a list, one source a line") from error
 
 
 def _expand(name: str, destination: Path, *, listed: bool) -> Iterator[tuple[Path, Path]]:
     """Files with their paths below the destination."""
+    if not name:
+        raise UnsupportedImageError("a source has an empty name; wanted a file, a folder or a pattern")
     path = Path(name)
     if path.is_dir():
         found = ((file, file.relative_to(path)) for file in _walk(path, destination))

@@ -22,6 +22,7 @@ from ..batch.running import Engine, run
 from ..batch.sources import Item, find_items, identity, is_there
 from ..errors import InvalidOptionError
 from ..faces import Face
+from ..films.writing import check_coding
 from ..options import RestoreOptions
 from ..weight_files.verification import file_hash
 from .batch_flags import DESCRIPTION, add_batch_flags, check_batch_flags
@@ -89,7 +90,7 @@ def run_batch(arguments: argparse.Namespace) -> int:
     options = read_option_flags(arguments)
     check_batch_flags(arguments)
     items = find_items(arguments.sources, arguments.destination)
-    _refuse_landmarks_of_films(items, arguments)
+    _check_films(items, arguments)
     _refuse_unknown(items, arguments.destination)
     read = [Path(name) for name in (arguments.region, arguments.landmarks) if name]
     refuse_inputs((arguments.destination / item.output for item in items if read), read)
@@ -113,10 +114,14 @@ def run_batch(arguments: argparse.Namespace) -> int:
     return 0 if report.is_whole else 1
 
 
-def _refuse_landmarks_of_films(items: Sequence[Item], arguments: argparse.Namespace) -> None:
-    films = [item.source for item in items if item.is_film]
-    if arguments.landmarks and films:
-        raise InvalidOptionError(f"--landmarks is for single pictures; wanted none with films, as {films[0]} is one")
+def _check_films(items: Sequence[Item], arguments: argparse.Namespace) -> None:
+    """Raises InvalidOptionError or UnsupportedFilmError for flags that do not go with a film among the items."""
+    for item in items:
+        if item.is_film and arguments.landmarks:
+            what = f"--landmarks is for single pictures; wanted none with films, as {item.source} is one"
+            raise InvalidOptionError(what)
+        if item.is_film:
+            check_coding(arguments.destination / item.output, arguments.codec, arguments.crf)
 
 
 def _refuse_unknown(items: Sequence[Item], destination: Path) -> None:

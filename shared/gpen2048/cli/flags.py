@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ..options import OptionInfo, RestoreOptions, describe_options
 
 HIDDEN = ("max_crops",)  # the command keeps as many as --compare shows
+
+
+def named_path(text: str) -> Path:
+    """For argparse: a path, but not the empty one of a variable that was not set, which Python takes for "."."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name; wanted a file or a folder")
+    return Path(text)
 
 
 def add_option_flags(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ def read_landmarks(path: Path, source: Path) -> list[Face]:
     """
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InvalidOptionError(f"{path}: not JSON ({error}); {WANTED}") from error
     if isinstance(content, dict):
         content = _from_report(cast("dict[str, Any]", content), path, source)

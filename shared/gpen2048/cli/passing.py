@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, InvalidOptionError
 from ..network import NetworkConfig
 from ..replacing import replacing
 from ..weight_files.converting import save_safetensors
@@ -17,6 +17,7 @@ from ..weight_files.passthrough import passthrough_state_dict
 
 # Channel multiplier and width of each released size (yangxy/GPEN run.sh); small ones for tests.
 RELEASED = {256: (1, 0.5), 512: (2, 1.0), 1024: (2, 1.0), 2048: (2, 1.0)}
+STRONGEST = 100
 SMALL = {64: (1, 0.125), 128: (1, 0.125)}
 
 
@@ -30,6 +31,8 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if not 0 <= options.sharpen <= STRONGEST:
+        raise InvalidOptionError(f"sharpen is {options.sharpen}; wanted a number from 0 to {STRONGEST}")
     if options.file.exists() and not options.overwrite:
         raise CheckpointError(f"{options.file} is there already; wanted another name, or --overwrite")
     options.file.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from ..restoration import Restoration
 from ..sheets.comparison import MOST_FACES, compare_sheet
 from ..task import Request
 from .equipment import Equipment
-from .flags import add_option_flags, read_option_flags
+from .flags import add_option_flags, named_path, read_option_flags
 from .landmarks import read_landmarks
 from .loading import add_equipment_flags, check_upscaler, load_equipment, read_region
 from .outputs import check_outputs, refuse_loss
@@ -32,7 +32,7 @@ from .sources import Job, plan
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("restore", help="restore the faces of photos and films")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures or films, folders of either, or patterns")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="a picture file, or a folder")
+    parser.add_argument("-o", "--output", type=named_path, required=True, help="a picture file, or a folder")
     parser.add_argument("--overwrite", action="store_true", help="allow an input to be replaced")
     parser.add_argument("--landmarks", type=Path, metavar="FILE.json", help="faces to restore, instead of a detector's")
     parser.add_argument("--region", type=Path, metavar="FILE", help="picture that is bright where faces are restored")

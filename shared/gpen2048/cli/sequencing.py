@@ -80,9 +80,13 @@ def restore_sequences(arguments: argparse.Namespace, options: RestoreOptions) ->
         print(line)
     works = [_film(job, arguments, options, equipment) for job in jobs] if films else []
     works = works or [_pictures(jobs, arguments, options, equipment)]
-    reports = [_reported(work, equipment) for work in works]
-    if arguments.report:
-        write_json(arguments.report, {**equipment.facts, "options": asdict(options), "films": reports})
+    reports: list[dict[str, Any]] = []
+    try:
+        for work in works:
+            reports.append(_reported(work, equipment))
+    finally:  # also of what was done before the user stopped it
+        if arguments.report:
+            write_json(arguments.report, {**equipment.facts, "options": asdict(options), "films": reports})
     return 1 if any(report["problems"] for report in reports) else 0
 
 

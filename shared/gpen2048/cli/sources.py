@@ -64,6 +64,8 @@ def holds(name: str, kind: Kind) -> bool:
 
 
 def _expand(name: str, kind: Kind) -> list[Path]:
+    if not name:
+        raise UnsupportedImageError("an input has an empty name; wanted a file, a folder or a pattern")
     path = Path(name)
     if path.is_dir():
         found = sorted(child for child in path.iterdir() if _is_source(child, kind))

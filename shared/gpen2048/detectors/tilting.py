@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ..faces import Face
-from ..geometry.resampling import warp
-from ..geometry.transforms import Matrix, moved, positions
+from ..geometry.resampling import LENGTH, STRIP, warp
+from ..geometry.splines import SPLINE_REACH
+from ..geometry.transforms import Matrix, moved, positions, shift_origin
 from .close_ups import swapped_sides
 from .proposals import Proposals, drop_fragments, merge
 from .retinaface import MEAN_BGR
@@ -48,6 +49,17 @@ def view_size(height: int, width: int, angle: float) -> tuple[int, int]:
     return round(width * sin + height * cos), round(width * cos + height * sin)
 
 
+def turning_bytes(height: int, width: int, angle: float) -> int:
+    """What is needed beside the view while it is made, where PyTorch makes it: some copies of what a part is made of.
+
+    The largest are the rows of the image that a part lies in, or five of the part's own.
+    """
+    whole = view_size(height, width, angle)
+    rows, columns = view_size(min(whole[0], STRIP), min(whole[1], LENGTH), angle)
+    part = (rows + 2 * SPLINE_REACH) * (columns + 2 * SPLINE_REACH)
+    return 3 * torch.float32.itemsize * max(rows * width + 3 * part // 2, 5 * part)
+
+
 def _in_view(detect: Detect, image: Tensor, angle: int) -> Proposals:
     height, width = image.shape[1:]
     size = view_size(height, width, angle)
@@ -64,10 +76,13 @@ def _in_view(detect: Detect, image: Tensor, angle: int) -> Proposals:
 def _view(image: Tensor, to_image: Matrix, size: tuple[int, int]) -> Tensor:
     """The turned image, and RetinaFace's mean colour beyond it."""
     view = warp(image, to_image, size, limits=(0, 1))
-    for place, length in zip(positions(to_image, size, image.device), image.shape[:0:-1]):
-        beyond = place.sub_((length - 1) / 2).abs_() > length / 2
-        for plane, mean in zip(view, reversed(MEAN_BGR)):
-            plane.masked_fill_(beyond, mean / 255)
+    for top in range(0, size[0], STRIP):
+        strip = view[:, top : top + STRIP]
+        places = positions(shift_origin(to_image, (0, top)), (strip.shape[1], strip.shape[2]), image.device)
+        for place, length in zip(places, image.shape[:0:-1]):
+            beyond = place.sub_((length - 1) / 2).abs_() > length / 2
+            for plane, mean in zip(strip, reversed(MEAN_BGR)):
+                plane.masked_fill_(beyond, mean / 255)
     return view
 
 

@@ -48,9 +48,12 @@ def pyav() -> Any:
     return av
 
 
-def location(path: Path) -> str:
-    """`path` in words that FFmpeg takes for a file, and not the 12 of 12:30.mp4 for a protocol."""
-    return str(path.absolute())
+def opened(path: Path, mode: str = "r", **how: Any) -> Any:
+    """PyAV's container in a file, in words that FFmpeg takes for one, and not the 12 of 12:30.mp4 for a protocol.
+
+    Titles in other letters than UTF-8, as old films have them, are kept byte by byte.
+    """
+    return pyav().open(str(path.absolute()), mode, metadata_errors="surrogateescape", **how)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 
 from ..errors import UnsupportedFilmError
 from ..samples import CPU
-from .frames import Coding, fraction, location, pyav, quarter_turns
+from .frames import Coding, fraction, opened, pyav, quarter_turns
 from .light import Light
 from .reading import NOTHING, Film, decode
 
@@ -44,7 +44,7 @@ def open_film(path: str | PathLike[str], device: torch.device = CPU) -> Film:
     if path.is_dir():
         raise UnsupportedFilmError(f"{path}: a folder; wanted a video file")
     with _named(path):
-        container = pyav().open(location(path))
+        container = opened(path)
     try:
         stream = _video(container, path)
         stream.thread_type = "AUTO"

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import UnsupportedFilmError
-from .frames import Coding, FilmFrame, decoded, has_alpha, location, pyav
+from .frames import Coding, FilmFrame, decoded, has_alpha, opened, pyav
 from .light import Light
 
 MISSING = 0.5  # seconds that a film may end before the time it announces, as its last frame's duration is often a guess
@@ -115,7 +115,7 @@ class Film:
         """Back to the very first frame, which seeking does not find in every kind of file."""
         index = self.stream.index  # to be asked while the container is open
         self.container.close()
-        self.container = pyav().open(location(self.path))
+        self.container = opened(self.path)
         self.stream = self.container.streams[index]
         self.stream.thread_type = "AUTO"
 

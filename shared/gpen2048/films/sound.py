@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .frames import fraction, location, pyav
+from .frames import fraction, opened, pyav
 from .reading import Film
 
 NAMES = {"language": "language", "name": "title", "title": "title"}  # a stream's, which QuickTime has its own word for
@@ -21,7 +21,7 @@ class Sound:
 
     def __init__(self, film: Film):
         self._film = film
-        self._source = pyav().open(location(film.path))
+        self._source = opened(film.path)
         self._streams = [stream for stream in self._source.streams.audio if stream.codec_context is not None]
         self.described = ", ".join(sorted({stream.codec_context.name for stream in self._streams}))
         if len(self._streams) < len(self._source.streams.audio):

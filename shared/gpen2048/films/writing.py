@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import InvalidOptionError, UnsupportedFilmError
 from ..replacing import unfinished_name
 from .coding import colour_tags, is_odd, is_subsampled, storable
-from .frames import encoded, location, pyav
+from .frames import encoded, opened, pyav
 from .reading import Film
 from .sound import Sound, named
 
@@ -73,8 +73,7 @@ class FilmWriter:
 
     def _open(self, height: int, width: int) -> None:
         to_front = {} if self._kind == "matroska" else {"movflags": "+faststart"}  # so that it plays while it is loaded
-        place = location(self._unfinished)
-        self._container = pyav().open(place, "w", format=self._kind, container_options=to_front)
+        self._container = opened(self._unfinished, "w", format=self._kind, container_options=to_front)
         kept = {key: value for key, value in self.film.metadata.items() if key not in NOT_KEPT}
         self._container.metadata.update(kept)
         self._copy_chapters()
@@ -156,7 +155,8 @@ class FilmWriter:
             sound = f" and {self._sound.described} sound" if self._sound.described else ""
             what = f"{self.codec} video{sound} in {self.path.suffix}"
             hint = "" if self._kind == "matroska" else "; .mkv holds all"
-            raise UnsupportedFilmError(f"{self.path}: cannot be written ({what}: {error}){hint}") from error
+            reason = getattr(error, "strerror", None) or error  # the whole of it names a file that nobody knows
+            raise UnsupportedFilmError(f"{self.path}: cannot be written ({what}: {reason}){hint}") from error
 
 
 def check_coding(path: Path, codec: str, quality: int) -> None:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..devices import has_bfloat16
+from ..errors import UnsoundResultError
 from ..network import NetworkConfig
 from .folding import Scales
 from .passes import Passes
@@ -102,6 +103,15 @@ def is_sound(image: Tensor) -> bool:
     """Whether every image (N, 3, H, W) is finite and not one flat colour."""
     least, most = torch.aminmax(image.permute(0, 2, 3, 1).flatten(1), dim=1)  # one reading of its memory
     return all(0 < float(spread) < math.inf for spread in (most - least).cpu())
+
+
+def refuse_unsound(image: Tensor, x: Tensor) -> None:
+    """Raises UnsoundResultError where no numbers came out as `image` although some went in as `x`."""
+    if not bool(image.sum().isfinite()) and bool(torch.isfinite(x).all()):
+        raise UnsoundResultError(
+            f"the network gave values that are no numbers on {image.device}: its weights are damaged, or the device "
+            "computes wrongly; compare the file with its SHA-256, or take another device"
+        )
 
 
 def _raise(largest: dict[Key, float], key: Key, x: Tensor) -> None:

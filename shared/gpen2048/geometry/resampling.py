@@ -26,7 +26,9 @@ GRID_DENSITY = 2.0  # samples of the intermediate grid per output pixel, where t
 # Low-pass cut-off when shrinking, in units of the output's Nyquist frequency: high enough to give a photo back
 # unblurred, low enough to leave nothing at twice that frequency (tests/unit/test_known_answers.py).
 PASS_BAND = 1.35
-STRIP = 512  # output rows warped at once where the grid, or what PyTorch keeps between two steps, takes memory
+# Output rows and columns warped at once where the grid, or what PyTorch keeps between two steps, takes memory: that of
+# a strip turned by 45 degrees grows with the square of its length.
+STRIP, LENGTH = 512, 2048
 
 
 def lanczos_resize(image: Tensor, scale: float, size: tuple[int, int]) -> Tensor:
@@ -52,11 +54,15 @@ def warp(source: Tensor, matrix: Matrix, size: tuple[int, int], *, limits: Limit
         out = uninitialised((len(source), *size), source.device)
         warp_by_spline(source, matrix, out, limits)
         return out
-    strips = [
-        _warp_strip(source, shift_origin(matrix, (0, top)), (min(STRIP, size[0] - top), size[1]), limits)
-        for top in range(0, size[0], STRIP)
-    ]
-    return strips[0] if len(strips) == 1 else torch.cat(strips, dim=1)
+    if size[0] <= STRIP and size[1] <= LENGTH:
+        return _warp_strip(source, matrix, size, limits)
+    out = uninitialised((len(source), *size), source.device)
+    for top in range(0, size[0], STRIP):
+        for left in range(0, size[1], LENGTH):
+            part = out[:, top : top + STRIP, left : left + LENGTH]
+            shown = (part.shape[1], part.shape[2])
+            part.copy_(_warp_strip(source, shift_origin(matrix, (left, top)), shown, limits))
+    return out
 
 
 def in_tiles(source: Tensor, matrix: Matrix) -> bool:

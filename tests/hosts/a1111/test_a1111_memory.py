@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+CPU = torch.device("cpu")
+
 
 def restore(host: Any, photo: Any) -> Any:
     return host.restorer().restore(photo)
@@ -78,15 +80,26 @@ def test_half_precision_is_prepared_where_it_computes(host: Any, photo: Any, mon
     assert seen == [(None, torch.float32, []), (where, torch.float16, [2 << 30])]
 
 
+class Asking:
+    def __init__(self, most: int):
+        self.network, self.most = torch.nn.Identity(), most
+
+    def memory_required(self, height: int, width: int, *, max_tilt: float = 0) -> int:
+        return self.most
+
+
 def test_room_is_made_for_what_is_not_there_yet(host: Any, photo: Any) -> None:
     restore(host, photo)
     equipment = host.equipment
     network = equipment.EQUIPMENT._kept["network"][1]
     restorer, pixels = equipment.FaceRestorer(network), torch.zeros(3, 10, 10)
-    here = equipment._required(restorer, pixels, equipment.RestoreOptions(), torch.device("cpu"))
+    here = equipment._required(restorer, pixels, equipment.RestoreOptions(), CPU)
+    demanding = equipment.FaceRestorer(network, Asking(9 << 30))
+    asked = equipment._required(demanding, pixels, equipment.RestoreOptions(), CPU)
+    assert asked > here + (8 << 30)  # a step that takes more than the network does
     network.to("meta")
     weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
-    assert equipment._required(restorer, pixels, equipment.RestoreOptions(), torch.device("cpu")) == here + weights
+    assert equipment._required(restorer, pixels, equipment.RestoreOptions(), CPU) == here + weights
 
 
 def test_it_is_put_away_even_after_a_failure(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:

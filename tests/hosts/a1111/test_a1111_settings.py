@@ -81,7 +81,6 @@ def grid(module_name: str) -> Any:
     module = SimpleNamespace(
         axis_options=[],
         AxisOption=lambda label, kind, apply: SimpleNamespace(label=label, kind=kind, apply=apply),
-        apply_override=lambda field: lambda p, x, xs: p.override_settings.update({field: x}),
     )
     return SimpleNamespace(script_class=type("Script", (), {"__module__": module_name}), module=module)
 

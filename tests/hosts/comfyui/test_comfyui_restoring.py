@@ -89,6 +89,16 @@ def test_auto_gives_all_frames_one_size(nodes: dict[str, Any], model: Any, photo
     assert len(scales) == 1 and 1 < scales.pop() <= 4 and image.shape[1] > 90
 
 
+def test_a_box_without_a_score_counts_and_one_with_another_thing_is_named(
+    nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any
+) -> None:
+    box = bboxes[0][0]
+    _, _, _, report = restore(nodes, photos[:1], model, bboxes=[[{**box, "score": None}]])
+    assert report["frames"][0]["faces"][0]["score"] == 1
+    with pytest.raises(Exception, match="a bounding box has score 'high'; wanted a number"):
+        restore(nodes, photos[:1], model, bboxes=[[{**box, "score": "high"}]])
+
+
 def test_mask_and_boxes_choose_faces(nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any) -> None:
     mask = torch.zeros(1, 9, 12)
     mask[:, :, :6] = 1  # the left half, at a tenth of the size
