@@ -14,7 +14,7 @@ from .parsing import FaceParser
 FLOATS = 3 * 4  # bytes of a pixel, RGB in float32
 CROPS_AT_ONCE = 3  # of a face while the network runs: cut out, among those of its batch, in the network's range
 CROPS_KEPT = 2  # before and after
-CROPS_BETWEEN = 4  # of one face at a time, while colours and grain are put right
+CROPS_BETWEEN = 6  # of one face at a time, while colours and grain are put right
 # Per output pixel in float32: picture, background, change, result and masks, with the temporaries of their blending.
 CANVAS = 24 * 4
 
