@@ -138,6 +138,8 @@ def test_folders_of_all_outputs_are_made(run: Run, photo: Path) -> None:
         (("restore", "photo.png", "-o", "o.jpg", "--quality", "0"), "quality is 0; wanted 1 to 100"),
         (("compare-sheet", "photo.png", "-o", "sheet.gif"), "cannot write '.gif'"),
         (("restore", "", "-o", "o.png"), "an input has an empty name; wanted a file"),
+        (("restore", "photo.png", "-o", "faces.json"), "faces.json: cannot write '.json'"),
+        (("restore", "photo.png", "-o", os.devnull), f"{os.devnull} is no folder; wanted one, or another output"),
     ],
 )
 def test_what_cannot_be_written_is_told_before_any_work(run: Run, arguments: Any, wanted: str) -> None:

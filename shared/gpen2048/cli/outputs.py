@@ -51,6 +51,8 @@ def check_places(paths: Sequence[Path]) -> None:
             what = "a folder" if path.is_dir() else "no file but a device or a pipe"
             raise UnsupportedImageError(f"{path} is {what}; wanted another output")
     for folder in dict.fromkeys(path.parent for path in paths):
+        if folder.exists() and not folder.is_dir():
+            raise UnsupportedImageError(f"{folder} is no folder; wanted one, or another output")
         folder.mkdir(parents=True, exist_ok=True)
         try:
             TemporaryFile(dir=folder).close()

@@ -32,6 +32,8 @@ def read_state_dict(path: str | Path, *, numbers: bool = False) -> StateDict:
         raise WeightsNotFoundError(f"{path}: no such file")
     if path.is_dir():
         raise CheckpointError(f"{path}: this is a folder; wanted a .pth, .pt or .safetensors file")
+    if not path.is_file():  # whoever reads a pipe waits for ever
+        raise CheckpointError(f"{path}: no file but a device or a pipe; wanted a .pth, .pt or .safetensors file")
     with path.open("rb") as file:
         head = file.read(16)
     if not head:
