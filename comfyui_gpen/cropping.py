@@ -15,7 +15,7 @@ from .model import GpenModel
 from .progress import FaceProgress, stages_of_face
 from .sparing import SparingNetwork
 
-FRAMES = 3  # copies of a frame while it is brought to the network's size
+COPIES = 3  # of a frame while it is brought to the network's size
 
 
 def restore_crops(model: GpenModel, frames: Frames, strength: float) -> Tensor:
@@ -23,7 +23,7 @@ def restore_crops(model: GpenModel, frames: Frames, strength: float) -> Tensor:
     progress, restored = FaceProgress(len(frames), stages_of_face(model.network.config)), Batch(len(frames))
     at_once = faces_at_once(model, len(frames))
     with (
-        loaded([model.patcher], max(network_bytes(model, at_once), FRAMES * frames.pixels_bytes)) as device,
+        loaded([model.patcher], max(network_bytes(model, at_once), COPIES * frames.pixels_bytes)) as device,
         SparingNetwork(model, progress.show) as network,
     ):
         for first in range(0, len(frames), at_once):
