@@ -34,7 +34,7 @@ OnStage = Callable[[], None]
 class Network(FoldedNetwork):
     """GPEN for inference; make one with `from_state_dict`.
 
-    `low_memory` trades a little time for memory, up to a third of it on CPUs; results stay equal within rounding.
+    `low_memory` trades a little time for memory, a fifth of it or more on CPUs; results stay equal within rounding.
     `graphs` lets CUDA replay passes as graphs where that pays; the memory of their activations is then held until
     `release`. `last_note` says what the last call had to do differently than asked, or is None.
     """

@@ -39,8 +39,8 @@ class FaceParser:
         return VALUES_PER_PIXEL * torch.float32.itemsize * PARSE_SIZE**2
 
     @torch.no_grad()
-    def classes(self, crops: Tensor) -> Tensor:
-        """The class of each pixel (N, 512, 512) of `crops` (N, 3, S, S) RGB in [0, 1]; in turn, to spare memory."""
+    def classes(self, crops: Tensor | Sequence[Tensor]) -> Tensor:
+        """The class of each pixel (N, 512, 512) of N `crops` (3, S, S) RGB in [0, 1]; in turn, to spare memory."""
         return torch.cat([self._classes(crop[None]) for crop in crops])
 
     def _classes(self, crop: Tensor) -> Tensor:
@@ -71,10 +71,10 @@ def parse(parser: FaceParser | None, before: Tensor, after: Tensor, options: Res
             f"mask is {options.mask!r} without a ParseNet; wanted parsing_parsenet.pth, or mask 'box'"
         )
     if options.mask == "parse":
-        classes = parser.classes(after[None])
+        classes = parser.classes((after,))
         mask = soft_mask(classes, FACE_AND_HAIR, options.feather)[0]
         return Parsed(mask, soft_mask(classes, SKIN, inside=True)[0])
-    classes = torch.cat([parser.classes(crop[None]) for crop in (before, after)])
+    classes = parser.classes((before, after))
     mask = soft_mask(classes, FACE, options.feather, inside=True).amin(dim=0)
     return Parsed(mask, soft_mask(classes[1:], SKIN, inside=True)[0])
 

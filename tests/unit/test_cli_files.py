@@ -210,11 +210,12 @@ def test_avif_is_looked_for_where_pillow_reads_it(monkeypatch: pytest.MonkeyPatc
     readable_suffixes.cache_clear()
 
 
-def test_an_output_has_a_name(run: Run, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", ["restore photo.png -o", "compare-sheet photo.png -o", "batch photo.png"])
+def test_an_output_has_a_name(photo: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """That of a variable that was not set is none."""
     with pytest.raises(SystemExit, match="2"):
-        run("restore", photo, "-o", "")
-    assert "-o/--output: an empty name; wanted a file or a folder" in capsys.readouterr().err
+        main([*command.split(), ""])
+    assert "an empty name; wanted a file or a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, '[{"landmarks": [[1e9, 0], [0, 0], [0, 1], [1, 1], [1, 0]]}]'])

@@ -59,7 +59,7 @@ def test_threads_of_unequal_speed_are_all_busy_to_the_end() -> None:
         thread.join(60)
     others_done.set()
     threads[0].join(60)
-    assert done[0] == [(0, 4)] or not done[0]  # where it started when all was done
+    assert len(done[0]) <= 1  # none where it started when all was done
     assert rows_of(list(itertools.chain(*done.values()))) == list(range(96))
 
 

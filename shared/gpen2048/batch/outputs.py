@@ -29,11 +29,10 @@ def write_part(target: Path, data: bytes) -> Path:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    except OSError as error:  # which may not say of what
+    except BaseException as error:
         part.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(target)) from error
-    except BaseException:
-        part.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # which may not say of what
+            raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     return part
 

@@ -10,6 +10,7 @@ from ..errors import InvalidOptionError
 from ..films.writing import CODECS, QUALITY, WORST
 from ..images import QUALITY as PICTURE_QUALITY
 from ..images import check_quality
+from .flags import named_path
 from .loading import check_upscaler
 
 DESCRIPTION = """Restores pictures and films of any number into DEST, under the names they have. What is done is on
@@ -33,7 +34,7 @@ NUMBER: dict[str, Any] = {"type": _positive, "metavar": "N"}
 
 def add_batch_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="folders with all below, files, patterns, @LIST")
-    parser.add_argument("destination", type=Path, metavar="DEST", help="the folder to write to")
+    parser.add_argument("destination", type=named_path, metavar="DEST", help="the folder to write to")
     parser.add_argument("--retry-failed", action="store_true", help="do only what failed in an earlier run")
     parser.add_argument("--checksum", action="store_true", help="tell changed sources by content, not by time and size")
     parser.add_argument("--landmarks", type=Path, metavar="FILE.json", help="faces to restore, instead of a detector's")

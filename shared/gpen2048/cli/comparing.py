@@ -18,7 +18,7 @@ from ..options import RestoreOptions
 from ..selection import ordered
 from ..sheets.options import OptionSheet, Row
 from .equipment import Equipment
-from .flags import add_option_flags, option_reader, read_option_flags, shown_options
+from .flags import add_option_flags, named_path, option_reader, read_option_flags, shown_options
 from .landmarks import read_landmarks
 from .loading import add_equipment_flags, load_equipment
 from .outputs import check_places, named_inputs
@@ -47,7 +47,7 @@ SHOWN = (
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("compare-sheet", help="show what the options do, as a labelled grid on one photo")
     parser.add_argument("input", type=Path, metavar="PHOTO")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="SHEET.png")
+    parser.add_argument("-o", "--output", type=named_path, required=True, metavar="SHEET.png")
     parser.add_argument(
         "--vary",
         action="append",

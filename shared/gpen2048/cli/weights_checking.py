@@ -17,6 +17,7 @@ from ..weight_files.first_seen import first_seen, record, record_path
 from ..weight_files.layout import check_state_dict, network_config
 from ..weight_files.state_dicts import StateDict, read_state_dict
 from ..weight_files.verification import file_hash, verify_finite, verify_output, verify_size
+from .flags import named_path
 
 CHANGED = 3  # exit code: sound, but not the file that was first seen
 LIKENESS = 0.5  # of the answer to the fixed picture, below which a network hardly restores
@@ -29,7 +30,7 @@ def add_to(actions: Any) -> None:
     check.set_defaults(run=run_check)
     converting = actions.add_parser("convert", help="write a network as safetensors, which loads faster")
     converting.add_argument("file", type=Path, metavar="FILE", help=".pth, .pt, .onnx or .safetensors")
-    converting.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.safetensors")
+    converting.add_argument("-o", "--output", type=named_path, required=True, metavar="FILE.safetensors")
     converting.add_argument("--half", action="store_true", help="in float16: half the size, rounded to 11 bits")
     converting.add_argument("--overwrite", action="store_true", help="replace the output if it is there")
     converting.set_defaults(run=run_convert)
