@@ -187,8 +187,8 @@ def _film(group_photo: Tensor, portrait: Tensor, face: Face) -> tuple[list[Tenso
 class Brightness:
     """In place of a parser: what is bright is skin."""
 
-    def classes(self, crops: Tensor) -> Tensor:
-        return (crops.mean(dim=1) > 0.4).long()
+    def classes(self, crops: Sequence[Tensor]) -> Tensor:
+        return (torch.stack(list(crops)).mean(dim=1) > 0.4).long()
 
 
 @pytest.mark.parametrize("mask", ["box", "face"])

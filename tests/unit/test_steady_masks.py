@@ -28,7 +28,7 @@ class Fickle:
     def __init__(self, fraction: Callable[[], float]):
         self._fraction = fraction
 
-    def classes(self, crops: Tensor) -> Tensor:
+    def classes(self, crops: Sequence[Tensor]) -> Tensor:
         classes = torch.zeros(len(crops), SIDE, SIDE, dtype=torch.long)
         classes[:, : round(SIDE * self._fraction())] = 1
         return classes
