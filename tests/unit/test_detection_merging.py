@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from gpen2048.detectors.halving import Halvings
 from gpen2048.detectors.proposals import Proposals, drop_fragments, hinted, merge, vote
 from gpen2048.detectors.windows import OVERLAP, SMALL_OVERLAP, SMALL_TILE, TILE, Window, scales, tiles
 from gpen2048.faces import Face
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision.ops import box_iou
 
 
 def proposals(*boxes: tuple[float, ...], scores: tuple[float, ...] = ()) -> Proposals:
@@ -166,3 +170,32 @@ def test_a_large_face_without_a_hint_is_none() -> None:
     assert hinted(found, hints, 40).boxes[:, 0].tolist() == [0, 200]
     assert hinted(found, proposals(), 40).boxes[:, 0].tolist() == [200]
     assert len(hinted(proposals(), hints, 40).scores) == 0
+
+
+class Largest(TorchDispatchMode):
+    """Keeps how many elements the largest tensor has that is made meanwhile."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        results = func(*args, **(kwargs or {}))
+        if isinstance(results, Tensor):
+            self.elements = max(self.elements, results.numel())
+        return results
+
+
+def test_a_crowds_hints_take_little_memory() -> None:
+    generator = torch.Generator().manual_seed(7)
+
+    def boxes(count: int) -> Proposals:
+        corner = torch.rand(count, 2, generator=generator, dtype=torch.float64) * 3000
+        sides = 30 + 40 * torch.rand(count, 1, generator=generator, dtype=torch.float64)
+        return proposals(*torch.cat((corner, corner + sides), dim=1).tolist(), scores=(0.5,) * count)
+
+    found, hints = boxes(2000), boxes(3000)
+    small = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(dim=1).sqrt() < 40
+    wanted = small | (box_iou(found.boxes, hints.boxes) > 0.4).any(dim=1)
+    assert 500 < wanted.sum() < 1900
+    with Largest() as seen:
+        assert torch.equal(hinted(found, hints, 40).boxes, found.boxes[wanted])
+    assert 0 < seen.elements <= 64 * 3000 * 2

@@ -10,6 +10,7 @@ from torch import Tensor
 
 SAME_FACE = 0.4  # boxes that overlap (intersection over union) by more are one face (face_enhancement.py of GPEN)
 INSIDE = 0.8  # of two faces, one with this part of its area in the other's box, only the surer is a face
+AT_ONCE = 64  # boxes compared with others: a crowd has ten thousands of either, which all at once would take gigabytes
 
 
 class Proposals(NamedTuple):
@@ -32,10 +33,10 @@ def together(parts: Sequence[Proposals]) -> Proposals:
 
 def hinted(found: Proposals, hints: Proposals, size: float) -> Proposals:
     """Those of `found` that are smaller than `size` px, or the same face as one of `hints`."""
-    from torchvision.ops import box_iou
-
-    small = _areas(found.boxes).sqrt() < size
-    return found.take(small | (box_iou(found.boxes, hints.boxes) > SAME_FACE).any(dim=1))
+    kept = _areas(found.boxes).sqrt() < size
+    for part in (~kept).nonzero()[:, 0].split(AT_ONCE):
+        kept[part] = _are_among(found.boxes[part], hints.boxes)
+    return found.take(kept)
 
 
 def merge(parts: Sequence[Proposals]) -> Proposals:
@@ -75,6 +76,17 @@ def vote(seen: Proposals, expected: Tensor, threshold: float) -> Proposals:
     weighted = torch.where(mask[..., None], points * votes[:, :, None, None], 0.0).sum(dim=1)  # [N72]
     mean = weighted / torch.where(total > 0, total, 1.0)
     return Proposals(mean[:, :2].reshape(-1, 4), mean[:, 2:], votes.amax(dim=1))
+
+
+def _are_among(boxes: Tensor, others: Tensor) -> Tensor:
+    """Which of `boxes` (N, 4) are the same face as one of `others` (M, 4): (N,) bool. Quick where boxes are near."""
+    from torchvision.ops import box_iou
+
+    if not len(boxes):
+        return boxes.new_zeros(0, dtype=torch.bool)
+    low, high = boxes[:, :2].amin(dim=0), boxes[:, 2:].amax(dim=0)
+    near = ((others[:, 2:] > low) & (others[:, :2] < high)).all(dim=1)
+    return (box_iou(boxes, others[near]) > SAME_FACE).any(dim=1)
 
 
 def _areas(boxes: Tensor) -> Tensor:
