@@ -22,6 +22,7 @@ from ..shared.gpen2048 import (
     load_network,
     load_parser,
 )
+from ..shared.gpen2048.compiled.pages import give_back
 from ..shared.gpen2048.memory import canvas_bytes, step_bytes
 from . import device, host, weights
 
@@ -93,14 +94,15 @@ class Equipment:
         """Leaves the device as the settings say; memory of the forward pass stays only where it is plentiful."""
         forget = host.option("gpen_unload", False)
         unload = forget or host.option("face_restoration_unload", False)
-        if unload:  # what is to be forgotten, too: whoever called this still holds it
-            _move(restorer, torch.device("cpu"))
+        if unload:  # to nowhere what is to be forgotten: whoever called this still holds it
+            _move(restorer, torch.device("meta" if forget else "cpu"))
         if unload or where.type != "cpu":
             restorer.network.release()
         restorer.network.low_memory = False
+        host.free_memory(force=unload)
         if forget:
             self._kept.clear()
-        host.devices.torch_gc()
+            give_back()
 
 
 def _read_network(path: Path, dtype: torch.dtype, size: int | None, where: torch.device) -> Network:
@@ -125,7 +127,7 @@ def _run(restorer: FaceRestorer, pixels: Tensor, options: RestoreOptions, watch:
             raise
     restorer.network.low_memory = True  # outside the except block, whose traceback keeps tensors alive
     restorer.network.release()
-    host.devices.torch_gc()
+    host.free_memory(force=True)
     return restorer(pixels, options, on_progress=watch)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ __all__ = [
     "Watch",
     "devices",
     "flag",
+    "free_memory",
     "has_face_restorers",
     "known_hash",
     "mentions_word",
@@ -29,6 +31,7 @@ __all__ = [
     "shared",
     "short_hash",
     "show_progress",
+    "show_warnings",
     "tell",
     "ui_components",
     "weight_folders",
@@ -71,6 +74,9 @@ def show_progress(text: str) -> None:
 
 def tell(text: str) -> None:
     """A line in the console, which is where the host's users look for what it does; what it cannot show becomes "?"."""
+    if _has_own_log():
+        errors.log.info(f"GPEN: {text}")
+        return
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(f"GPEN: {text}".encode(encoding, "replace").decode(encoding))
 
@@ -136,7 +142,33 @@ def _hash(read: Callable[[], str | None]) -> str | None:
 
 def report(message: str, *, exc_info: bool = False) -> None:
     """Shows an error in the console in the host's manner, and in its system information where it has one."""
-    if hasattr(errors, "report"):
-        errors.report(message, exc_info=exc_info)
+    if _has_own_log():
+        errors.log.error(message, exc_info=exc_info)
     else:
-        getattr(errors, "log", log).error(message, exc_info=exc_info)  # SD.Next shows no loggers but its own
+        errors.report(message, exc_info=exc_info)
+
+
+class _ToHost(logging.Handler):
+    """Passes records on to the host's own logger."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        errors.log.handle(record)
+
+
+def show_warnings() -> None:
+    """Lets SD.Next show this extension's warnings, of which it shows none by itself: its own logger is apart."""
+    ours = logging.getLogger(__name__.partition(".")[0])
+    if _has_own_log() and not any(isinstance(handler, _ToHost) for handler in ours.handlers):
+        ours.setLevel(logging.WARNING)
+        ours.addHandler(_ToHost())
+
+
+def _has_own_log() -> bool:
+    """Whether the host shows no loggers but one of its own (SD.Next), and has no `report`."""
+    return not hasattr(errors, "report")
+
+
+def free_memory(*, force: bool = False) -> None:
+    """Gives back what the device's allocator keeps for later. SD.Next does so only if much is kept, or by `force`."""
+    known = "force" in inspect.signature(devices.torch_gc).parameters
+    devices.torch_gc(**({"force": True} if force and known else {}))

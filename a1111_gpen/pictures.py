@@ -23,8 +23,10 @@ def from_pil(image: Image.Image) -> Picture:
     return Picture(to_planes(np.asarray(image.convert("RGB"))))
 
 
-def to_pil(picture: Picture) -> Image.Image:
-    """RGB, or RGBA where the picture has alpha; 8 bits."""
-    if picture.alpha is None:
-        return Image.fromarray(to_samples(picture.pixels))
-    return Image.fromarray(to_samples(torch.cat((picture.pixels, picture.alpha[None]))))
+def to_pil(picture: Picture, like: Image.Image | None = None) -> Image.Image:
+    """RGB, or RGBA where the picture has alpha; 8 bits. With the colour profile of `like`, if that is coloured so."""
+    planes = picture.pixels if picture.alpha is None else torch.cat((picture.pixels, picture.alpha[None]))
+    image = Image.fromarray(to_samples(planes))
+    if like is not None and like.mode in ("RGB", "RGBA") and "icc_profile" in like.info:
+        image.info["icc_profile"] = like.info["icc_profile"]
+    return image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import gradio as gr
@@ -25,8 +26,7 @@ class GpenPostprocessing(host.scripts_postprocessing.ScriptPostprocessing):
     def ui(self) -> dict[str, Any]:
         simple = [info for info in controls.shown_options() if not info.advanced]
         advanced = [info for info in controls.shown_options() if info.advanced]
-        # No elem_id: the host may show this in three tabs, and a switch looks for its panel by id on the whole page.
-        with host.ui_components.InputAccordion(False, label=NAME) as enable:
+        with _switch() as enable:
             made = {info.name: _control(info) for info in simple}
             with gr.Accordion("More GPEN options", open=False, elem_id="extras_gpen_more"):
                 choices = settings.file_choices(weights.networks())
@@ -49,13 +49,24 @@ class GpenPostprocessing(host.scripts_postprocessing.ScriptPostprocessing):
             pp.info.update({**dict.fromkeys(settings.remembered(RestoreOptions())), **_failed(result)})
 
 
+def _switch() -> AbstractContextManager[Any]:
+    """The control that switches GPEN on, around the others.
+
+    No elem_id: A1111 may show this in three tabs, and a switch looks for its panel by id on the whole page. SD.Next
+    puts each script into a panel of its own, and would not show the switch of one that is opened.
+    """
+    if host.has_face_restorers():
+        return host.ui_components.InputAccordion(False, label=NAME)
+    return nullcontext(gr.Checkbox(False, label="Enabled"))
+
+
 def _restore(pp: Any, choice: Choice, values: Mapping[str, Any]) -> Restoration:
     options = controls.read_options(values)
     picture = pictures.from_pil(pp.image)
     result = EQUIPMENT.restore(picture.pixels, options, choice)
     path = choice.network_path()
     info = {**settings.remembered(options), **_restored(result, host.short_hash(path) or path.stem)}
-    pp.image = pictures.to_pil(picture.with_pixels(result.image))
+    pp.image = pictures.to_pil(picture.with_pixels(result.image), like=pp.image)
     pp.info.update(info)
     return result
 

@@ -13,6 +13,7 @@ def register() -> tuple[type[GpenPostprocessing], type[GpenInfotext] | None]:
     Gives the scripts that the host finds by their names in scripts/. SD.Next has no list of face restorers and its own
     ways with accounts; it gets the Extras script and its settings.
     """
+    host.show_warnings()
     host.script_callbacks.on_ui_settings(settings.add_section)
     if not host.has_face_restorers():
         return GpenPostprocessing, None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import platform
-import sys
 from pathlib import Path
 
 import torch
+
+from ..compiled.pages import give_back
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 FORGET_PEAK = "5"  # written to clear_refs, makes VmHWM start anew (Linux, proc(5))
@@ -22,7 +22,7 @@ class Peak:
             torch.cuda.reset_peak_memory_stats(device)
             self._before = torch.cuda.memory_allocated(device)
             return
-        _trim()
+        give_back()  # so that taking it again shows
         try:
             RESET.write_text(FORGET_PEAK)
         except OSError:
@@ -38,13 +38,6 @@ class Peak:
             return torch.cuda.max_memory_allocated(self._device) - self._before
         peak = _status("VmHWM") if self._device.type == "cpu" else None
         return None if peak is None else peak - self._before
-
-
-def _trim() -> None:
-    """Gives free memory back to the system where its C library can, so that taking it again shows."""
-    release = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if release is not None:
-        release(0)
 
 
 def _status(field: str) -> int | None:

@@ -63,3 +63,10 @@ def aligned(size: int) -> Tensor:
         length = max(0, memory.data_ptr() + size - start)
         ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), MADV_HUGEPAGE)
     return memory
+
+
+def give_back() -> None:
+    """Returns memory that is free to the system, where its C library can: it keeps most of it for later."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

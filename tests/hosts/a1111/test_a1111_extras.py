@@ -98,6 +98,14 @@ def test_sixteen_bits_are_not_clipped_to_white(host: Any, photo: Any, mode: str)
     assert (after[:, :20, 0] == photo[:, :20, 0]).all()
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "CMYK"])
+def test_a_colour_profile_stays_with_the_colours_it_is_of(host: Any, photo: Any, mode: str) -> None:
+    image = Image.fromarray(photo).convert(mode)
+    image.info.update(icc_profile=b"a profile", parameters="a prompt")
+    pp = process(host, image, **ON)
+    assert pp.image.info == ({"icc_profile": b"a profile"} if mode.startswith("RGB") else {})
+
+
 def test_alpha_grows_with_the_picture(host: Any, photo: Any) -> None:
     image = Image.fromarray(photo).convert("RGBA")
     pp = process(host, image, **ON, scale="2")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,7 +45,7 @@ def test_the_network_leaves_the_device_when_the_user_wants_that(
     assert moves == ["cpu:0", "cpu:0", "cpu"]
 
 
-def test_forgotten_networks_leave_the_device_first(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forgotten_networks_lose_their_weights_first(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever restores still holds them when the host is asked to give back what is free."""
     moves: list[str] = []
     monkeypatch.setattr(host.equipment, "_move", lambda restorer, where: moves.append(str(where)))
@@ -52,7 +53,31 @@ def test_forgotten_networks_leave_the_device_first(host: Any, photo: Any, monkey
     monkeypatch.setattr(host.devices, "torch_gc", lambda: moves.append("gc"))
     host.opts["gpen_unload"] = True
     restore(host, photo)
-    assert moves == ["cpu:0", "cpu", "gc"]
+    assert moves == ["cpu:0", "meta", "gc"]
+
+
+def test_what_is_forgotten_takes_no_memory_whoever_holds_it(
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    make = host.equipment.FaceRestorer
+    monkeypatch.setattr(host.equipment, "FaceRestorer", lambda *parts: made.append(make(*parts)) or made[-1])
+    host.opts["gpen_unload"] = True
+    before = restore(host, photo)
+    assert all(p.is_meta for part in (made[0].network, made[0].detector.network) for p in part.parameters())
+    assert np.array_equal(restore(host, photo), before)
+
+
+def test_memory_is_freed_by_force_where_the_host_knows_that(
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SD.Next keeps up to a large part of the device's memory else."""
+    forced: list[bool] = []
+    monkeypatch.setattr(host.devices, "torch_gc", lambda force=False, fast=False: forced.append(force))
+    restore(host, photo)
+    host.opts["face_restoration_unload"] = True
+    restore(host, photo)
+    assert forced == [False, True]
 
 
 def test_half_precision_is_prepared_where_it_computes(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:

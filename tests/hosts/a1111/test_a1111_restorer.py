@@ -82,11 +82,35 @@ def test_sd_next_gets_the_extras_script_and_its_settings(bare_host: Any) -> None
 
 
 def test_sd_next_shows_errors_by_a_logger_of_its_own(bare_host: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Of other loggers it shows none whose name begins with sd, as ours does."""
+    """It shows no other."""
     bare_host.errors.log = logging.getLogger("sd")
     del bare_host.errors.report
     bare_host.host.report("strength is 9")
     assert [(record.name, record.getMessage()) for record in caplog.records] == [("sd", "strength is 9")]
+
+
+def test_sd_next_shows_warnings_and_lines_by_it_too(
+    bare_host: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = logging.getLogger("sd_webui_gpen2048")
+    monkeypatch.setattr(ours, "handlers", [])
+    monkeypatch.setattr(ours, "level", logging.NOTSET)
+    monkeypatch.setattr(ours, "propagate", False)  # so that what is caught comes by the host's logger
+    bare_host.errors.log = logging.getLogger("sd")
+    caplog.set_level(logging.INFO, "sd")
+    del bare_host.errors.report
+    for _ in range(2):  # Reload UI
+        bare_host.load()
+    logging.getLogger("sd_webui_gpen2048.shared.gpen2048.compiled.compiling").warning("compiles its loops")
+    bare_host.host.tell("no face found")
+    assert [record.getMessage() for record in caplog.records] == ["compiles its loops", "GPEN: no face found"]
+
+
+def test_sd_next_has_a_switch_that_can_be_seen(bare_host: Any) -> None:
+    """It hides those of its accordions, and has one of its own around each script."""
+    del bare_host.shared.face_restorers
+    switch = bare_host.scripts["GpenPostprocessing"]().ui()["enable"]
+    assert type(switch).__name__ == "Checkbox" and switch.kwargs["label"] == "Enabled"
 
 
 def test_nothing_generic_becomes_importable(host: Any) -> None:
