@@ -34,7 +34,9 @@ def together(parts: Sequence[Proposals]) -> Proposals:
 def hinted(found: Proposals, hints: Proposals, size: float) -> Proposals:
     """Those of `found` that are smaller than `size` px, or the same face as one of `hints`."""
     kept = _areas(found.boxes).sqrt() < size
-    for part in (~kept).nonzero()[:, 0].split(AT_ONCE):
+    large = (~kept).nonzero()[:, 0]
+    for start in range(0, len(large), AT_ONCE):
+        part = large[start : start + AT_ONCE]
         kept[part] = _are_among(found.boxes[part], hints.boxes)
     return found.take(kept)
 
@@ -79,11 +81,9 @@ def vote(seen: Proposals, expected: Tensor, threshold: float) -> Proposals:
 
 
 def _are_among(boxes: Tensor, others: Tensor) -> Tensor:
-    """Which of `boxes` (N, 4) are the same face as one of `others` (M, 4): (N,) bool. Quick where boxes are near."""
+    """Which of `boxes` (N, 4) are the same face as one of `others` (M, 4): (N,) bool. N is at least 1."""
     from torchvision.ops import box_iou
 
-    if not len(boxes):
-        return boxes.new_zeros(0, dtype=torch.bool)
     low, high = boxes[:, :2].amin(dim=0), boxes[:, 2:].amax(dim=0)
     near = ((others[:, 2:] > low) & (others[:, :2] < high)).all(dim=1)
     return (box_iou(boxes, others[near]) > SAME_FACE).any(dim=1)
