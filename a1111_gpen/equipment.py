@@ -22,6 +22,7 @@ from ..shared.gpen2048 import (
     load_network,
     load_parser,
 )
+from ..shared.gpen2048.cancelling import cancellable
 from ..shared.gpen2048.compiled.pages import give_back
 from ..shared.gpen2048.memory import canvas_bytes, step_bytes
 from . import device, host, weights
@@ -57,7 +58,7 @@ class Equipment:
         The host's queue lock must be held. Raises gpen2048's errors, and host.Stopped when the user wants out.
         """
         where = device.working_device()
-        with self._lock, torch.inference_mode(False), torch.no_grad(), host.Watch() as watch:
+        with self._lock, torch.inference_mode(False), torch.no_grad(), host.Watch() as watch, cancellable(_wait):
             restorer = self._restorer(options, choice, where)
             with device.room(_required(restorer, pixels, options, where), where):
                 try:
@@ -103,6 +104,10 @@ class Equipment:
         if forget:
             self._kept.clear()
             give_back()
+
+
+def _wait() -> None:
+    host.show_progress("GPEN: compiling")
 
 
 def _read_network(path: Path, dtype: torch.dtype, size: int | None, where: torch.device) -> Network:

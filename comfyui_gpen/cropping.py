@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..shared.gpen2048.cancelling import cancellable
 from .batching import faces_at_once, network_bytes
 from .frames import Batch, Frames
-from .host import loaded
+from .host import loaded, stop_if_interrupted
 from .model import GpenModel
 from .progress import FaceProgress, stages_of_face
 from .sparing import SparingNetwork
@@ -18,9 +19,11 @@ from .sparing import SparingNetwork
 COPIES = 3  # of a frame while it is brought to the network's size
 
 
+@cancellable(stop_if_interrupted)
 def restore_crops(model: GpenModel, frames: Frames, strength: float) -> Tensor:
     """`frames` restored, (B, S, S, 3) at the network's size S; blended with the input by `strength`."""
     progress, restored = FaceProgress(len(frames), stages_of_face(model.network.config)), Batch(len(frames))
+    progress.frame(0)
     at_once = faces_at_once(model, len(frames))
     with (
         loaded([model.patcher], max(network_bytes(model, at_once), COPIES * frames.pixels_bytes)) as device,

@@ -5,14 +5,16 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..shared.gpen2048 import FaceRestorer, RestoreOptions
+from ..shared.gpen2048.cancelling import cancellable
 from ..shared.gpen2048.selection import ordered
 from .boxes import Box, bounding_boxes, mask_of_boxes, numbered
 from .frames import Batch, Frames
-from .host import interruptible, loaded
+from .host import interruptible, loaded, stop_if_interrupted
 from .model import GpenModel
 from .progress import FaceProgress
 
 
+@cancellable(stop_if_interrupted)
 def detect(model: GpenModel, frames: Frames, options: RestoreOptions) -> tuple[list[list[Box]], Tensor, Tensor]:
     """The boxes of each frame, frames with numbered boxes (B, H, W, 3), and the boxes' insides (B, H, W).
 

@@ -76,6 +76,7 @@ class Finding:
         stop_if_interrupted()
         pixels = self.frames.picture(number, device).pixels
         self._found[number] = self._find(number, pixels, restorer)
+        self.progress.searched(number + 1)
         reports = judge(Request(pixels, self.options, region=self.choice.region(number)), self._found[number])
         restored = [Face(report.box, report.landmarks, report.score) for report in reports if report.restored]
         return restorer.output_scale(pixels, restored, replace(self.options, select="all"))

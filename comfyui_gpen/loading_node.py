@@ -17,6 +17,7 @@ class GPENLoader(io.ComfyNode):
             "precision",
             options=["auto", "fp32", "fp16", "bf16"],
             default="auto",
+            optional=True,
             tooltip="How precisely to compute. auto: as ComfyUI advises for your device.",
         )
         mark_advanced(precision)
@@ -46,11 +47,15 @@ class GPENLoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model_name: str | None, detector: str | None) -> bool | str:
+    def validate_inputs(cls, model_name: str | None = None, detector: str | None = None) -> bool | str:
         """Names what to fetch and where to put it, where ComfyUI would only say that the value is not in its list.
 
-        ComfyUI gives None for what comes over a wire; that is looked for when the node runs.
+        ComfyUI gives None for what comes over a wire; that is looked for when the node runs. What is missing it names
+        itself, and of a prompt made by hand a value may be anything.
         """
+        for widget, value in (("model_name", model_name), ("detector", detector)):
+            if not isinstance(value, (str, type(None))):
+                return f"{widget} is {value!r}; wanted a file's name"
         widget = "model_name"  # which is named, as ComfyUI blames every widget that is asked about here
         try:
             if model_name is not None:
@@ -63,7 +68,9 @@ class GPENLoader(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, model_name: str | None, detector: str | None, precision: str | None = "auto") -> str:
+    def fingerprint_inputs(
+        cls, model_name: str | None = None, detector: str | None = None, precision: str | None = "auto"
+    ) -> str:
         from .model import fingerprint
 
         return fingerprint(model_name, detector)

@@ -20,8 +20,9 @@ from ..shared.gpen2048 import (
 from ..shared.gpen2048 import load_detector as read_detector
 from ..shared.gpen2048 import load_network as read_network
 from ..shared.gpen2048 import load_parser as read_parser
+from ..shared.gpen2048.cancelling import cancellable
 from . import folders
-from .host import is_out_of_memory
+from .host import is_out_of_memory, stop_if_interrupted
 
 SCALING_BYTES = 2 << 30  # the 2048 network in fp32, weights (0.3 GB) and activations (1.4 GB)
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -58,6 +59,7 @@ class GpenModel:
         return self.parser
 
 
+@cancellable(stop_if_interrupted)
 def load_model(model_name: str, detector_name: str, precision: str) -> GpenModel:
     """Reads the files into the offload device's memory. GpenError says what is wrong with a name or a file."""
     path = folders.require_network(model_name)

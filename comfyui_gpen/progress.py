@@ -13,19 +13,22 @@ from torch import Tensor
 from ..shared.gpen2048 import NetworkConfig
 from .host import stop_if_interrupted
 
-UNITS = 1000  # of the bar per frame
+UNITS, SEARCH = 1000, 250  # of the bar for a frame's restoration, and for the search for its faces
 PREVIEW = 512  # px
 
 
 class FaceProgress:
     """One bar over `frames`, of which several may be under way at once; each update obeys interrupts.
 
-    `stages` is how often a face is told of. `latest` is the frame that was worked on last.
+    `stages` is how often a face is told of. In `searches` frames faces are looked for ahead of their restoration.
+    `latest` is the frame that was worked on last.
     """
 
-    def __init__(self, frames: int, stages: int = 1):
+    def __init__(self, frames: int, stages: int = 1, searches: int = 0):
         self.latest = 0
-        self._bar = ProgressBar(frames * UNITS)
+        self._bar = ProgressBar(frames * UNITS + searches * SEARCH)
+        self._searches = searches
+        self._searched = 0
         self._stages = stages
         self._finished = 0
         self._shares: dict[int, float] = {}  # of the frames under way, 0 to 1
@@ -36,6 +39,11 @@ class FaceProgress:
         stop_if_interrupted()
         self._finished = number
         self._shares = {frame: share for frame, share in self._shares.items() if frame >= number}
+        self._advance()
+
+    def searched(self, number: int) -> None:
+        """In all frames before `number` faces have been looked for."""
+        self._searched = min(max(self._searched, number), self._searches)
         self._advance()
 
     def of_frame(self, number: int) -> Callable[[int, int, str], None]:
@@ -66,7 +74,7 @@ class FaceProgress:
         self._crop = small[0].clamp(0, 1).mul(255).byte().permute(1, 2, 0).cpu()
 
     def _advance(self) -> None:
-        value = (self._finished + sum(self._shares.values())) * UNITS
+        value = (self._finished + sum(self._shares.values())) * UNITS + self._searched * SEARCH
         crop, self._crop = self._crop, None
         preview = None if crop is None else ("JPEG", Image.fromarray(crop.numpy()), PREVIEW)
         self._bar.update_absolute(int(value), preview=preview)

@@ -22,6 +22,7 @@ from ..shared.gpen2048 import (
     RestoreOptions,
     restore_sequence,
 )
+from ..shared.gpen2048.cancelling import cancellable
 from ..shared.gpen2048.memory import canvas_bytes, step_bytes
 from ..shared.gpen2048.selection import ELSEWHERE
 from .batching import faces_at_once
@@ -66,21 +67,24 @@ class Restoring:
     sequence: bool = False
 
     def __post_init__(self) -> None:
-        self._progress = FaceProgress(len(self.frames), stages_of_face(self.model.network.config))
+        frames, stages = len(self.frames), stages_of_face(self.model.network.config)
+        ahead = self.sequence or self.options.scale == "auto"
+        self._progress = FaceProgress(frames, stages, searches=frames if ahead else 0)
         self._finding = Finding(self.model, self.options, self.frames, self.choice, self.sequence, self._progress)
         self._scale: float | None = None  # of all frames, where their faces decide on it
         self._images, self._masks = Batch(len(self.frames)), Batch(len(self.frames))
         self._crops: list[Tensor] = []
         self._reports: list[dict[str, Any]] = []
 
+    @cancellable(stop_if_interrupted)
     def run(self) -> Restored:
         """Restores all frames. Whatever the host raises to interrupt passes through."""
         parser = self.model.require_parser() if self.options.needs_parser else None
+        self._progress.frame(0)
         self._scale = self._finding.look_ahead()
         with ExitStack() as stack:
             restorer, device = self._prepare(stack, parser)
             stack.enter_context(self.frames.blamed(lambda: self._progress.latest))
-            self._progress.frame(0)
             for number, result in enumerate(self._results(restorer, device)):
                 self._keep(number, result)
         log.info("GPEN: %s", summary(self._reports))
@@ -133,7 +137,7 @@ class Restoring:
         if not self.sequence:
             return restorer.each(self._requests(restorer, device))
         return restore_sequence(
-            (self.frames.picture(number, device).pixels for number in range(len(self.frames))),
+            self._film(device),
             restorer,
             self.options,
             faces=self._finding.described(restorer, device),
@@ -142,6 +146,12 @@ class Restoring:
             total=len(self.frames),
             on_progress=self._progress.of_sequence,
         )
+
+    def _film(self, device: torch.device) -> Iterator[Tensor]:
+        """The frames, which are asked for one by one to look for their faces."""
+        for number in range(len(self.frames)):
+            self._progress.searched(number)
+            yield self.frames.picture(number, device).pixels
 
     def _requests(self, restorer: FaceRestorer, device: torch.device) -> Iterator[Request]:
         """One for each frame, made when the restorer is ready for it."""
@@ -172,6 +182,7 @@ class Restoring:
         self._crops += [crop_image(after) for _, after in result.crops[: self._crops_wanted()]]
         reports = [self._explained(number, report) for report in result.faces]
         self._reports.append(frame_report(number, result.scale, reports))
+        self._progress.searched(number + 1)
         self._progress.frame(number + 1)
 
     def _explained(self, number: int, report: FaceReport) -> FaceReport:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gpen2048
 import pytest
+from gpen2048.cancelling import Cancelled, cancellable, check_cancelled
 
 pytest.importorskip("numba", reason="needs numba")
 
@@ -114,6 +115,63 @@ def test_without_room_for_a_cache_all_goes_on(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(compiling.FunctionCache, "_save_overload", full)
     assert compiling.compiled(_doubled)(21) == 42
+
+
+def test_without_a_folder_for_a_cache_it_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from gpen2048.compiled import compiling
+
+    def nowhere(*_: object) -> None:
+        raise RuntimeError("no locator available")
+
+    compiling._announce.cache_clear()
+    monkeypatch.setattr(compiling.MendingCache, "__init__", nowhere)
+    doubled = compiling.compiled(_doubled)
+    assert doubled(21) == 42 and doubled(2.5) == 5
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1 and "at every start, as no folder for them can be written; set NUMBA_CACHE_DIR" in told[0]
+
+
+class Stop(Exception):  # noqa: N818  a host's own
+    """What a host raises."""
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_host_may_stop_it_at_any_function(steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it goes on where it was stopped when it is wanted again."""
+    from gpen2048.compiled import compiling
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    doubled = compiling.compiled(_doubled)
+    left = steps
+
+    def check() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Stop
+
+    with pytest.raises(Stop), cancellable(check):
+        for value in (21, 2.5, 2j):  # three types, three functions
+            doubled(value)
+    assert left == -1 and len(doubled.signatures) == steps
+    assert [doubled(value) for value in (21, 2.5, 2j)] == [42, 5, 4j]
+
+
+def test_all_threads_are_stopped_though_the_host_says_it_once() -> None:
+    told: list[int] = []
+
+    def check() -> None:
+        told.append(1)
+        raise Stop
+
+    with pytest.raises(Stop), cancellable(check):
+        with pytest.raises(Cancelled):
+            check_cancelled()
+        check_cancelled()
+    assert told == [1]
+    check_cancelled()  # nobody asks any more
 
 
 def _doubled(number):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
@@ -331,6 +332,26 @@ def test_a_last_picture_that_is_held_is_held(tmp_path: Path, pictures: list[Tens
         with av.open(str(source)) as container:
             assert container.duration / 1e6 == pytest.approx(3.44, abs=0.01)
         assert len(read(source)[0]) == 12  # and nothing is said to be missing
+
+
+@pytest.mark.parametrize(("name", "codec"), [("o.mp4", "h264"), ("o.mov", "h265"), ("o.mkv", "h264")])
+def test_a_steady_rate_stays_what_it_is(tmp_path: Path, pictures: list[Tensor], name: str, codec: str) -> None:
+    """The last packet of a film with B-frames is not the last to be shown."""
+    source = make_film(tmp_path / "in.mkv", pictures[:12], sound="")
+    copy(source, tmp_path / name, codec=codec)
+    with av.open(str(tmp_path / name)) as container:
+        assert container.streams.video[0].average_rate == 25
+        assert container.duration / 1e6 == pytest.approx(0.48, abs=0.01)
+
+
+def test_an_avi_that_has_been_cut_is_named(tmp_path: Path, pictures: list[Tensor]) -> None:
+    source = make_film(tmp_path / "in.avi", pictures[:30], sound="mp2", codec="mjpeg", pixel_format="yuvj420p")
+    assert len(read(source)[0]) == 30  # and nothing is said to be missing
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) // 2])
+    with open_film(source) as film:
+        assert 0 < len(list(film.frames())) < 20
+        assert len(film.problems) == 1 and re.match(r"the video ends at 0\.\d s of 1\.2 s", film.problems[0])
 
 
 def test_joined_films_are_restored_to_the_end(tmp_path: Path, pictures: list[Tensor]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from gpen2048 import FaceRestorer, RestoreOptions
+from gpen2048 import FaceRestorer, RestoreOptions, UnsoundResultError
 from gpen2048.faces import Face
 from gpen2048.inference import Network
 from torch import Tensor
@@ -51,6 +52,17 @@ def test_at_scale_one_nothing_is_enlarged(tiny_passthrough: Network, photo: Tens
 def test_a_background_of_another_size_is_named(tiny_passthrough: Network, photo: Tensor, face: Face) -> None:
     with pytest.raises(ValueError, match=r"\(3, 120, 100\); wanted torch.float32 \(3, 240, 200\)"):
         FaceRestorer(tiny_passthrough)(photo, RestoreOptions(scale=2), faces=[face], background=photo)
+
+
+def test_an_upscale_model_that_gives_no_numbers_is_named(tiny_passthrough: Network, photo: Tensor, face: Face) -> None:
+    def broken(image: Tensor, size: tuple[int, int]) -> Tensor:
+        return torch.full((3, *size), math.nan)
+
+    restorer, options = FaceRestorer(tiny_passthrough), RestoreOptions(scale=2)
+    with pytest.raises(UnsoundResultError, match="the upscale model gave values that are no numbers"):
+        restorer(photo, options, faces=[face], background=broken)
+    photo[0, 0, 0] = math.nan  # whose fault it then is
+    assert restorer(photo, options, faces=[face], background=broken).image.isnan().any()
 
 
 def test_a_scale_given_replaces_the_options(tiny_passthrough: Network, photo: Tensor, face: Face) -> None:

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import GpenError
+from ..replacing import put_in_place
 from .locking import lock
 from .outputs import FATAL, unfinished
 
@@ -130,7 +131,7 @@ class Manifest:
         target = self.target(record.output)
         part = target.with_name(record.part)
         try:
-            part.replace(target)
+            put_in_place(part, target)
         except OSError as error:
             if error.errno in FATAL:
                 raise
@@ -164,7 +165,7 @@ class Manifest:
 
 
 def _open_alone(path: Path) -> FileIO:
-    file = FileIO(path, "a+")  # unbuffered: a line reaches the system in one piece
+    file = FileIO(str(path), "a+")  # unbuffered: a line reaches the system in one piece
     if not lock(file):
         file.close()
         raise GpenError(f"{path}: another run is writing to it; wanted a destination of its own")

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, NullCache
 
+from ..cancelling import check_cancelled
 from .leftovers import note
 
 SAFE_MATH = {"contract", "reassoc", "nsz"}  # none that takes values to be finite: not-a-number must survive
@@ -25,11 +26,15 @@ logger = logging.getLogger(__name__)
 
 
 @cache
-def announce() -> None:
-    """Says in the log, before functions are compiled, that this takes a while; nothing where they are kept."""
-    folder = Path(compiled(_nothing).stats.cache_path or "")
-    if not any(folder.glob(f"*_{_mark()}-*.nbi")):
-        logger.warning("GPEN compiles its loops for this processor; once, for about a minute")
+def _announce(*, kept: bool) -> None:
+    """Says in the log, before the first function is compiled, that this takes a while."""
+    often = "once" if kept else "at every start, as no folder for them can be written; set NUMBA_CACHE_DIR to one"
+    logger.warning("GPEN compiles its loops for this processor, for a minute or two; %s", often)
+
+
+def _before_compiling(*, kept: bool) -> None:
+    _announce(kept=kept)
+    check_cancelled()
 
 
 @cache
@@ -39,10 +44,6 @@ def _forget_earlier_versions(folder: Path) -> None:
         if _mark() not in path.name:
             with suppress(OSError):  # another program may hold it
                 path.unlink()
-
-
-def _nothing():
-    pass
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -58,7 +59,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     try:
         dispatcher._cache = MendingCache(function)
     except RuntimeError:  # no such folder
-        pass
+        dispatcher._cache = NoCache()
     finally:
         function.__qualname__ = name
     return dispatcher
@@ -69,12 +70,15 @@ class MendingCache(FunctionCache):
 
     def load_overload(self, sig, target_context):
         try:
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
         except Exception as error:  # whatever unpickling makes of a file that was cut off
             logger.info("GPEN compiles again what is damaged in %s: %s", self.cache_path, error)
-        with suppress(OSError):
-            self.flush()
-        return None
+            found = None
+            with suppress(OSError):
+                self.flush()
+        if found is None:
+            _before_compiling(kept=True)
+        return found
 
     def save_overload(self, sig, data):
         note(sig)
@@ -83,6 +87,16 @@ class MendingCache(FunctionCache):
             super().save_overload(sig, data)
         except Exception as error:
             logger.info("GPEN cannot keep what it compiled in %s: %s", self.cache_path, error)
+
+
+class NoCache(NullCache):
+    """Where nothing can be kept."""
+
+    def load_overload(self, sig, target_context):
+        _before_compiling(kept=False)
+
+    def save_overload(self, sig, data):
+        note(sig)
 
 
 @cache

@@ -24,9 +24,7 @@ class NumbaPasses:
 
     def __init__(self) -> None:
         from . import numba_kernels
-        from .compiling import announce
 
-        announce()
         self._kernels: ModuleType = numba_kernels
 
     def colour(self, image: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:

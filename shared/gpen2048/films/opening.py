@@ -80,6 +80,8 @@ def _film(path: Path, container: Any, stream: Any, first: Any, device: torch.dev
     time_base = fraction(stream.time_base) or 1 / FALLBACK_RATE
     rate = fraction(stream.average_rate) or fraction(stream.guessed_rate) or FALLBACK_RATE
     seconds = _seconds(stream, time_base)
+    if container.format.name == "avi":  # whose length FFmpeg cuts to what there is of a file that has been cut
+        seconds = max(seconds, float(stream.frames / rate))
     return Film(
         path=path,
         container=container,

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import InvalidOptionError, UnsupportedFilmError
-from ..replacing import unfinished_name
+from ..replacing import put_in_place, unfinished_name
 from .coding import colour_tags, is_odd, is_subsampled, storable
 from .frames import encoded, opened, pyav
 from .reading import Film
@@ -46,6 +46,7 @@ class FilmWriter:
         self._begin = round(film.begin / film.time_base)
         self._evens = is_subsampled(film.coding.pixel_format) and not is_odd(*film.size)
         self._end = 0
+        self._delay: int | None = None  # from when a packet is to be decoded to when it is shown, of the first
 
     def __enter__(self) -> FilmWriter:
         return self
@@ -122,12 +123,15 @@ class FilmWriter:
     def _encode(self, frame: Any) -> list[Any]:
         """The next packets of the encoder, or, without a frame, the last.
 
-        An MP4 ends with its last packet, which may be shown before others: its length is told as that of all.
+        An MP4 counts its length by when packets are to be decoded. The last of them may be shown before others, so it
+        is told to last as long as all.
         """
         packets: list[Any] = self._video.encode(frame)
+        if packets and self._delay is None:
+            self._delay = packets[0].pts - packets[0].dts
         self._end = max([self._end, *(packet.pts + int(packet.duration or 0) for packet in packets)])
         if frame is None and packets and self._kind != "matroska":
-            packets[-1].duration = self._end - packets[-1].pts
+            packets[-1].duration = self._end - (self._delay or 0) - packets[-1].dts
         return packets
 
     def _mux(self, packets: list[Any]) -> None:
@@ -143,7 +147,7 @@ class FilmWriter:
             self._mux(self._encode(None))
             self._sound.copy_until(float("inf"))
             self._container.close()
-            self._unfinished.replace(self.path)
+            put_in_place(self._unfinished, self.path)
 
     @contextmanager
     def _errors(self) -> Generator[None]:

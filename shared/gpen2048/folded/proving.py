@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..cancelling import check_cancelled
 from ..compiled.pages import uninitialised
 from ..defaults import no_autocast
 from ..network import NetworkConfig
@@ -99,11 +100,16 @@ def passes_trial(
     blurred, joined, painted, activated, coloured = (x.clone() for x in (wide, tall, tall, feature, feature))
     below, image = (waves((n, 3, *size), device, torch.float32) for size in ((4, 4), (4, 8)))
     rgb = (waves((n, 3, 2 * c, 1), device, torch.float32)[..., 0].contiguous() / c, constants[0, 0, :3])
-    passes.blur(feature, -2, blurred)
-    passes.activate(feature.clone(), constants[0, 1], activated)
-    passes.colour(image.clone(), waves((c, 3, 1, 1), device, dtype), constants[0, 1], coloured)
-    passes.join(wide.clone(), -1, feature, constants, joined)
-    passes.paint(feature.clone(), feature, constants, rgb, below, 2, image, painted)
+    colouring = waves((c, 3, 1, 1), device, dtype)
+    for use in (
+        lambda: passes.blur(feature, -2, blurred),
+        lambda: passes.activate(feature.clone(), constants[0, 1], activated),
+        lambda: passes.colour(image.clone(), colouring, constants[0, 1], coloured),
+        lambda: passes.join(wide.clone(), -1, feature, constants, joined),
+        lambda: passes.paint(feature.clone(), feature, constants, rgb, below, 2, image, painted),
+    ):
+        check_cancelled()
+        use()
     return [blurred, activated, coloured, joined, painted, image]
 
 
@@ -143,6 +149,8 @@ class _LevelTrial:
         """What the encoder and the decoder level make."""
         workspace, half = self._workspace, self._image.shape[2] // 2
         with no_autocast(self._image.device):
+            check_cancelled()
             shrunk = self._levels.shrink(self._feature, self._layer, workspace.feature(half), workspace).tensor.clone()
+            check_cancelled()
             out = self._levels.grow(self._level, Below(*self._below), self._feature, self._image, workspace)
         return [shrunk, self._image, *([] if out is None else [out])]

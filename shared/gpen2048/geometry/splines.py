@@ -73,9 +73,7 @@ def compiled_kernels() -> ModuleType | None:
     """`picture_kernels`, if they give PyTorch's results on a trial; says in the log, once, why not."""
     try:
         from ..compiled import picture_kernels as kernels
-        from ..compiled.compiling import announce
 
-        announce()
         _prove(kernels)
         return kernels
     except Exception as error:  # whatever a compiler raises, PyTorch can do the work

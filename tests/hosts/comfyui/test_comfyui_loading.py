@@ -167,6 +167,13 @@ def test_no_detector_is_named_when_one_is_needed(host: Any, nodes: dict[str, Any
     assert "https" not in str(told.value)
 
 
+def test_what_a_prompt_made_by_hand_gets_wrong_is_named(nodes: dict[str, Any]) -> None:
+    loader = nodes["GPENLoader"]
+    assert loader.validate_inputs() is True  # ComfyUI names what is missing
+    assert loader.validate_inputs({"a": 1}, "none") == "model_name is {'a': 1}; wanted a file's name"
+    assert loader.validate_inputs(None, 7) == "detector is 7; wanted a file's name"
+
+
 def test_names_that_come_over_a_wire_are_looked_for_when_the_node_runs(nodes: dict[str, Any]) -> None:
     loader = nodes["GPENLoader"]
     assert loader.validate_inputs(None, None) is True

@@ -92,6 +92,42 @@ def test_progress_never_goes_back_and_ends_full(
     assert len(previews) == 3 and previews[0][0] == "JPEG" and previews[0][1].size == (512, 512)
 
 
+@pytest.mark.parametrize("inputs", [{"scale": "auto"}, {"sequence": True}])
+def test_the_bar_moves_while_faces_are_looked_for(
+    host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, inputs: Any
+) -> None:
+    run(nodes, photos, model, bboxes, **inputs)
+    total = 1250 * len(photos)
+    values = [value for value, seen, _ in host.progress if seen == total]
+    assert len(values) == len(host.progress) and values == sorted(values)
+    assert values[0] == 0 and {250, 500} <= set(values) and values[-1] == total
+
+
+def test_cancel_is_obeyed_while_loops_are_compiled(
+    host: Any,
+    nodes: dict[str, Any],
+    model: Any,
+    photos: Tensor,
+    bboxes: Any,
+    pack: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cancelling = pack("shared.gpen2048.cancelling")
+
+    def compiling(*_: Any, **__: Any) -> int:
+        host.interrupt_after = 3
+        try:
+            while True:
+                cancelling.check_cancelled()
+        except Exception:  # as those do who bear with whatever a compiler raises
+            return 0
+
+    monkeypatch.setattr(pack("comfyui_gpen.restoring"), "step_bytes", compiling)
+    with pytest.raises(BaseException) as stopped:
+        run(nodes, photos, model, bboxes)
+    assert type(stopped.value).__name__ == "Interrupted"
+
+
 def test_out_of_memory_first_takes_less_per_face(
     host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any, caplog: Any, exhausted: Any
 ) -> None:

@@ -80,7 +80,7 @@ def test_a_sequence_obeys_interrupts_and_shows_progress(
     run(nodes, film, model, jittering, sequence=True)
     checks = 10_000 - host.interrupt_after
     values = [value for value, _, _ in host.progress]
-    assert values == sorted(values) and values[-1] == 1000 * FRAMES and checks > FRAMES * 6
+    assert values == sorted(values) and values[-1] == 1250 * FRAMES and checks > FRAMES * 6
     for after in (0, checks // 10, checks // 4):
         host.interrupt_after = after
         with pytest.raises(BaseException) as stopped:
