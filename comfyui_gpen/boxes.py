@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -47,7 +48,7 @@ def faces_of_boxes(boxes: Sequence[Box]) -> list[Face] | None:
     """The faces that the boxes describe, or None when a box has no landmarks and faces must be looked for."""
     if not all(len(box.get("landmarks") or ()) == 5 for box in boxes):
         return None
-    return [Face(_corners(box), box["landmarks"], _score(box)) for box in boxes]
+    return [Face(_corners(box), _landmarks(box), _score(box)) for box in boxes]
 
 
 def in_boxes(face: Face | FaceReport, boxes: Sequence[Box]) -> bool:
@@ -109,6 +110,14 @@ def _font(size: int) -> Any:
         return ImageFont.load_default(size)
     except TypeError:  # Pillow before 10.1 has one size only
         return ImageFont.load_default()
+
+
+def _landmarks(box: Box) -> NDArray[np.float64]:
+    try:
+        return np.asarray(box["landmarks"], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        seen = f"{box['landmarks']!r:.80}"
+        raise InvalidOptionError(f"a bounding box has landmarks {seen}; wanted five points x, y") from error
 
 
 def _score(box: Box) -> float:

@@ -305,10 +305,11 @@ def test_boxes_of_a_detector_that_found_nothing(nodes: dict[str, Any], photos: T
         [None],
         [{"x": 1.0, "y": 2.0, "width": float("nan"), "height": 3.0, "landmarks": [[0, 0]] * 5}],
         [[7], [], []],
+        [{"x": 1.0, "y": 2.0, "width": 9.0, "height": 9.0, "landmarks": [["a", 1]] * 5}],
     ],
 )
 def test_boxes_that_are_none_are_named(nodes: dict[str, Any], photos: Tensor, model: Any, wrong: Any) -> None:
-    with pytest.raises(Exception, match=r"box.*wanted (boxes|numbers)"):
+    with pytest.raises(Exception, match=r"box.*wanted (boxes|numbers|five)"):
         run(nodes, photos, model, wrong)
 
 
