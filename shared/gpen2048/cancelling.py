@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class Cancelled(BaseException):
-    """Its cause is what the check raised. No Exception, so that nobody takes it for a compiler's failure."""
+    """No Exception, so that nobody takes it for a compiler's failure. What the check raised takes its place."""
 
 
 class _Check:
@@ -22,9 +22,19 @@ class _Check:
             try:
                 self._check()
             except BaseException as reason:
-                self._reason = reason
+                self._reason = reason.with_traceback(None)
         if self._reason is not None:
-            raise Cancelled from self._reason
+            raise Cancelled
+
+    def raise_reason(self) -> None:
+        """What `check` raised, in no cycle of references: such a one would keep all callers' networks and pictures."""
+        reason, self._reason = self._reason, None
+        if reason is not None:
+            try:
+                raise reason
+            finally:
+                reason.__context__ = None
+                del reason
 
 
 _current: _Check | None = None
@@ -38,14 +48,14 @@ def cancellable(check: Callable[[], None]) -> Generator[None]:
     """
     global _current
     before, _current = _current, _Check(check)
+    mine = _current
     try:
         yield
-    except Cancelled as cancelled:
-        reason = cancelled.__cause__
-        assert reason is not None
-        raise reason from None
+    except Cancelled:
+        pass
     finally:
         _current = before
+    mine.raise_reason()
 
 
 def check_cancelled() -> None:
