@@ -115,7 +115,7 @@ def test_without_room_for_a_cache_all_goes_on(tmp_path: Path, monkeypatch: pytes
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(compiling.FunctionCache, "_save_overload", full)
     assert compiling.compiled(_doubled)(21) == 42
 
@@ -145,7 +145,7 @@ def test_a_host_may_stop_it_at_any_function(steps: int, tmp_path: Path, monkeypa
     """And it goes on where it was stopped when it is wanted again."""
     from gpen2048.compiled import compiling
 
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
     doubled = compiling.compiled(_doubled)
     left = steps
 
