@@ -200,7 +200,8 @@ def test_progress_counts_faces_and_the_text_before_comes_back(host: Any, photo: 
     state = type(host.shared.state)
     host.shared.state.__class__ = type("Watched", (state,), {"__setattr__": _recorder(state, shown)})
     restore(host, photo)
-    assert shown[0] == "GPEN: finding faces" and shown[-1] == "before"
+    texts = [text for text in shown if text != "GPEN: compiling"]  # which only a first run does
+    assert texts[0] == "GPEN: finding faces" and texts[-1] == "before"
     assert list(dict.fromkeys(text for text in shown if "face " in text)) == ["GPEN face 1/2", "GPEN face 2/2"]
 
 
