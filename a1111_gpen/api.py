@@ -55,7 +55,7 @@ async def _fields(request: Request) -> dict[str, Any]:
         return {name: await _form_value(value) for name, value in form.items()}
     try:
         fields = json.loads(await request.body())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise HTTPException(400, f"not JSON ({error}); wanted JSON or multipart/form-data") from error
     if not isinstance(fields, dict):
         raise HTTPException(400, f"JSON holds {type(fields).__name__}; wanted an object with the field image")

@@ -45,9 +45,9 @@ class Refused(Exception):  # noqa: N818  an answer, not a fault
     """A request that cannot be met: HTTP `status` and a `reason` for the client."""
 
     def __init__(self, status: int, reason: str):
-        super().__init__(reason)
         self.status = status
-        self.reason = reason
+        self.reason = reason.encode("utf-8", "replace").decode()  # JSON can spell what is no text
+        super().__init__(self.reason)
 
 
 def restore(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,10 +104,10 @@ def _restore(request: Mapping[str, Any]) -> dict[str, Any]:
             f"unknown field {', '.join(sorted(unknown))}; GET /gpen/v1/options lists what there is"
         )
     options = controls.read_options(request)
-    image_format = request.get("format") or FORMATS[0]
+    image_format = _given(request, "format", FORMATS[0])
     if image_format not in FORMATS:
         raise InvalidOptionError(f"format is {image_format!r}; wanted one of {', '.join(FORMATS)}")
-    choice = Choice(str(request.get("model") or weights.AUTOMATIC))
+    choice = Choice(str(_given(request, "model", weights.AUTOMATIC)))
     data = _image_bytes(request.get("image"))
     _check_size(data, options)
     with TemporaryDirectory() as folder:
@@ -124,6 +124,12 @@ def _restore(request: Mapping[str, Any]) -> dict[str, Any]:
             "format": image_format,
             "report": report,
         }
+
+
+def _given(request: Mapping[str, Any], name: str, default: str) -> Any:
+    """A field, which an empty text or null leaves to the `default`."""
+    value = request.get(name)
+    return default if value is None or value == "" else value
 
 
 def _restore_file(source: Path, target: Path, options: RestoreOptions, choice: Choice) -> Restoration:
@@ -157,11 +163,13 @@ def _image_bytes(image: Any) -> bytes:
 
 def _check_size(data: bytes, options: RestoreOptions) -> None:
     """Refuses by the size that the file's header tells, before anything is decoded."""
+    most = host.option("gpen_api_megapixels", settings.MEGAPIXELS_IN)
     try:
         width, height = Image.open(BytesIO(data)).size
+    except Image.DecompressionBombError as error:
+        raise Refused(413, f"{error}; wanted at most {most} megapixels (Settings > GPEN-2048)") from error
     except Exception:
         return  # read_image will say what it is
-    most = host.option("gpen_api_megapixels", settings.MEGAPIXELS_IN)
     if width * height > most * MEGA:
         raise Refused(413, f"{width} x {height} pixels; wanted at most {most} megapixels (Settings > GPEN-2048)")
     scale = options.max_scale if options.scale == "auto" else options.scale

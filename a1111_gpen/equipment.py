@@ -58,7 +58,7 @@ class Equipment:
         The host's queue lock must be held. Raises gpen2048's errors, and host.Stopped when the user wants out.
         """
         where = device.working_device()
-        with self._lock, torch.inference_mode(False), torch.no_grad(), host.Watch() as watch, cancellable(_wait):
+        with self._lock, torch.inference_mode(False), torch.no_grad(), host.Watch() as watch, cancellable(_tell):
             restorer = self._restorer(options, choice, where)
             with device.room(_required(restorer, pixels, options, where), where):
                 try:
@@ -106,8 +106,8 @@ class Equipment:
             give_back()
 
 
-def _wait() -> None:
-    host.show_progress("GPEN: compiling")
+def _tell(what: str) -> None:
+    host.show_progress(f"GPEN: {what}")
 
 
 def _read_network(path: Path, dtype: torch.dtype, size: int | None, where: torch.device) -> Network:

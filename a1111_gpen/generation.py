@@ -11,6 +11,7 @@ from .face_restoration import GpenFaceRestoration
 AXIS = settings.infotext_name("strength")
 MODEL = "GPEN model"
 NOTE = "GPEN"
+RESTORED = "GPEN faces restored"  # by the script for Extras, where that is on, too
 GRIDS = ("xyz_grid.py", "scripts.xyz_grid")  # what the host's grid script calls its module
 
 
@@ -47,7 +48,8 @@ class GpenInfotext(host.scripts.Script):
         restorer = _restorer_of(p)
         if restorer is not None:
             failure = restorer.take_failure()
-            p.extra_generation_params[NOTE] = failure.note if failure else None  # pictures of a batch share their texts
+            left = failure and not p.extra_generation_params.get(RESTORED)
+            p.extra_generation_params[NOTE] = failure.note if left else None  # pictures of a batch share their texts
 
 
 def _forget(remembered: dict[str, Any]) -> None:

@@ -128,7 +128,9 @@ def _hashes() -> Any:
 
 
 def _hash_title(path: Path) -> str:
-    return f"gpen/{path.name}"
+    """What the host remembers a hash by, which only looks whether a file has become younger."""
+    stat = path.stat()
+    return f"gpen/{path.name}/{stat.st_size}/{stat.st_mtime_ns}"
 
 
 def _hash(read: Callable[[], str | None]) -> str | None:

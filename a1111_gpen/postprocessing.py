@@ -14,6 +14,7 @@ from .attempts import Failure, attempt
 from .equipment import EQUIPMENT, Choice
 
 NAME = "GPEN-2048"
+OURS = frozenset((*settings.remembered(RestoreOptions()), "GPEN model", "GPEN faces restored", "GPEN scale"))
 ORDER = 2500  # after the host's Upscale (1000) and GFPGAN (2000), before CodeFormer (3000)
 
 
@@ -22,6 +23,7 @@ class GpenPostprocessing(host.scripts_postprocessing.ScriptPostprocessing):
 
     name = NAME
     order = ORDER
+    _told: frozenset[str] = frozenset()  # of GPEN by the text of the picture restored last, which others may inherit
 
     def ui(self) -> dict[str, Any]:
         simple = [info for info in controls.shown_options() if not info.advanced]
@@ -46,7 +48,9 @@ class GpenPostprocessing(host.scripts_postprocessing.ScriptPostprocessing):
             NAME, lambda: _restore(pp, choice, values), "Extras tab" if host.has_face_restorers() else "Process tab"
         )
         if isinstance(result, Failure):
-            pp.info.update({**dict.fromkeys(settings.remembered(RestoreOptions())), **_failed(result)})
+            pp.info.update({**dict.fromkeys(self._told), "GPEN": result.note})
+        else:
+            self._told = OURS & pp.info.keys()
 
 
 def _switch() -> AbstractContextManager[Any]:
@@ -78,15 +82,6 @@ def _restored(result: Restoration, model: str) -> dict[str, Any]:
         "GPEN model": model,
         "GPEN faces restored": sum(face.restored for face in result.faces),
         "GPEN scale": round(result.scale, 3) if result.scale != 1 else None,
-    }
-
-
-def _failed(failure: Failure) -> dict[str, Any]:
-    return {
-        "GPEN": failure.note,
-        "GPEN model": None,
-        "GPEN faces restored": None,
-        "GPEN scale": None,
     }
 
 

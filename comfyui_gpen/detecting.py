@@ -9,7 +9,7 @@ from ..shared.gpen2048.cancelling import cancellable
 from ..shared.gpen2048.selection import ordered
 from .boxes import Box, bounding_boxes, mask_of_boxes, numbered
 from .frames import Batch, Frames
-from .host import interruptible, loaded, stop_if_interrupted
+from .host import loaded, stop_if_interrupted
 from .model import GpenModel
 from .progress import FaceProgress
 
@@ -26,7 +26,7 @@ def detect(model: GpenModel, frames: Frames, options: RestoreOptions) -> tuple[l
     memory = detector.memory_required(*frames.size, max_tilt=options.max_tilt) + frames.pixels_bytes
     boxes: list[list[Box]] = []
     previews, masks = Batch(len(frames)), Batch(len(frames))
-    with loaded([model.others["detector"]], memory) as device, interruptible(detector.network):
+    with loaded([model.others["detector"]], memory) as device:
         for number in range(len(frames)):
             progress.frame(number)
             pixels = frames.picture(number, device).pixels

@@ -13,7 +13,7 @@ from ..shared.gpen2048 import Face, FaceDetector, FaceRestorer, Request, Restore
 from ..shared.gpen2048.judging import judge
 from .choosing import Choice
 from .frames import Frames
-from .host import interruptible, loaded, stop_if_interrupted
+from .host import loaded, stop_if_interrupted
 from .model import GpenModel
 from .progress import FaceProgress
 
@@ -50,7 +50,6 @@ class Finding:
                 needed = detector.memory_required(*self.frames.size, max_tilt=self.options.max_tilt)
                 memory = needed + self.frames.pixels_bytes
                 device = stack.enter_context(loaded([self.model.others["detector"]], memory))
-                stack.enter_context(interruptible(detector.network))
             stack.enter_context(self.frames.blamed(lambda: self.progress.latest))
             return max(self._scale(number, restorer, device) for number in range(len(self.frames)))
 

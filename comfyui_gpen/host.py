@@ -9,13 +9,12 @@ from itertools import chain
 import comfy.model_management as mm
 import torch
 from comfy.model_patcher import ModelPatcher
-from torch import nn
 
 from ..shared.gpen2048 import Network
 from ..shared.gpen2048 import is_out_of_memory as any_out_of_memory
 
 
-def stop_if_interrupted() -> None:
+def stop_if_interrupted(_doing: str = "") -> None:
     """Raises ComfyUI's own exception when the user has pressed Cancel; let it through."""
     mm.throw_exception_if_processing_interrupted()
 
@@ -47,17 +46,6 @@ def _is_resident(patcher: ModelPatcher) -> bool:
         return True
     tensors = chain(patcher.model.parameters(), patcher.model.buffers())
     return all(tensor.device.type == torch.device(patcher.load_device).type for tensor in tensors)
-
-
-@contextmanager
-def interruptible(module: nn.Module | None) -> Generator[None]:
-    """While this lasts, an interrupt is obeyed before each pass of `module`, which may be None."""
-    handle = module.register_forward_pre_hook(lambda *_: stop_if_interrupted()) if module is not None else None
-    try:
-        yield
-    finally:
-        if handle is not None:
-            handle.remove()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -29,7 +29,7 @@ from .batching import faces_at_once
 from .choosing import Choice
 from .finding import Finding
 from .frames import Batch, Frames, crop_image
-from .host import interruptible, loaded, stop_if_interrupted
+from .host import loaded, stop_if_interrupted
 from .model import GpenModel
 from .progress import FaceProgress, stages_of_face
 from .reporting import frame_report, report_text, summary
@@ -100,7 +100,6 @@ class Restoring:
             stack.enter_context(self.background)
         device = stack.enter_context(loaded(patchers, self._memory_required(at_once, detector, parser)))
         network = stack.enter_context(SparingNetwork(self.model, self._progress.show, patchers[1:]))
-        stack.enter_context(interruptible(detector.network if detector else None))
         return FaceRestorer(network, detector, parser, batch=at_once), device
 
     def _patchers(self, detector: FaceDetector | None) -> list[ModelPatcher]:

@@ -1,4 +1,4 @@
-"""A way out of waiting for compilers, who do not ask between their steps whether anybody still wants what they make."""
+"""A way out of long work that tells nobody how far it is: of compilers, and of the search for faces."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from contextlib import contextmanager
 
 
 class Cancelled(BaseException):
-    """No Exception, so that nobody takes it for a compiler's failure. What the check raised takes its place."""
+    """No Exception, so that nobody takes it for a failure. What the check raised takes its place."""
 
 
 class _Check:
     """Raises Cancelled from the first time on that `check` raises, as several threads may have to stop."""
 
-    def __init__(self, check: Callable[[], None]):
+    def __init__(self, check: Callable[[str], None]):
         self._check = check
         self._reason: BaseException | None = None
 
-    def __call__(self) -> None:
+    def __call__(self, what: str) -> None:
         if self._reason is None:
             try:
-                self._check()
+                self._check(what)
             except BaseException as reason:
                 self._reason = reason.with_traceback(None)
         if self._reason is not None:
@@ -41,8 +41,8 @@ _current: _Check | None = None
 
 
 @contextmanager
-def cancellable(check: Callable[[], None]) -> Generator[None]:
-    """While this lasts, `check` is called before each function that is compiled; what it raises comes out of here.
+def cancellable(check: Callable[[str], None]) -> Generator[None]:
+    """While this lasts, `check` is told what is being done, step by step; what it raises comes out of here.
 
     For hosts, which do one thing at a time: it counts for all threads.
     """
@@ -58,7 +58,7 @@ def cancellable(check: Callable[[], None]) -> Generator[None]:
     mine.raise_reason()
 
 
-def check_cancelled() -> None:
-    """Raises Cancelled when the user no longer wants what is being compiled."""
+def check_cancelled(what: str) -> None:
+    """Raises Cancelled when the user no longer wants `what` is being done, such as "compiling"."""
     if _current is not None:
-        _current()
+        _current(what)

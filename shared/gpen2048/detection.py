@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .cancelling import check_cancelled
 from .defaults import no_autocast, ordinary_tensors
 from .detectors.close_ups import SURROUNDED, CloseUp
 from .detectors.halving import Halvings, detail_bytes
@@ -165,6 +166,7 @@ class FaceDetector:
 
     def _predict(self, views: Tensor) -> tuple[Proposals, Tensor]:
         """What the network says to views (N, 3, h, w): of (N, A) possible faces, and the anchors (A, 4) it means."""
+        check_cancelled("finding faces")
         views = views.contiguous(memory_format=torch.channels_last)  # 1.5 to 1.8 times as fast on the CPU
         with no_autocast(views.device):
             boxes, scores, landmarks = cast("tuple[Tensor, Tensor, Tensor]", self.network(views))

@@ -149,7 +149,7 @@ def test_a_host_may_stop_it_at_any_function(steps: int, tmp_path: Path, monkeypa
     doubled = compiling.compiled(_doubled)
     left = steps
 
-    def check() -> None:
+    def check(_: str) -> None:
         nonlocal left
         left -= 1
         if left < 0:
@@ -165,25 +165,25 @@ def test_a_host_may_stop_it_at_any_function(steps: int, tmp_path: Path, monkeypa
 def test_all_threads_are_stopped_though_the_host_says_it_once() -> None:
     told: list[int] = []
 
-    def check() -> None:
+    def check(_: str) -> None:
         told.append(1)
         raise Stop
 
     with pytest.raises(Stop), cancellable(check):
         with pytest.raises(Cancelled):
-            check_cancelled()
-        check_cancelled()
+            check_cancelled("compiling")
+        check_cancelled("compiling")
     assert told == [1]
-    check_cancelled()  # nobody asks any more
+    check_cancelled("compiling")  # nobody asks any more
 
 
 def test_what_a_stopped_run_held_is_let_go_at_once() -> None:
-    def check() -> None:
+    def check(_: str) -> None:
         raise Stop
 
     def run(picture: set[int]) -> None:
         with cancellable(check):
-            check_cancelled()
+            check_cancelled("compiling")
 
     picture = {1}
     held = weakref.ref(picture)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from facexlib.detection.retinaface_utils import encode, encode_landm
+from gpen2048.cancelling import cancellable
 from gpen2048.detection import FaceDetector
 from gpen2048.detectors.retinaface import MEAN_BGR, anchor_boxes
 from gpen2048.detectors.windows import TILE
@@ -77,6 +78,21 @@ def picture(height: int, width: int, *squares: tuple[int, int, int], red: float 
 
 def detector() -> FaceDetector:
     return FaceDetector(SquareNetwork(), "squares")
+
+
+@pytest.mark.parametrize("passes", [0, 1, 4])
+def test_a_host_may_stop_it_before_any_pass(passes: int) -> None:
+    found, left = detector(), passes
+
+    def check(what: str) -> None:
+        nonlocal left
+        left -= what == "finding faces"  # and not "compiling", at first
+        if left < 0:
+            raise KeyError
+
+    with pytest.raises(KeyError), cancellable(check):
+        found(picture(500, 700, (100, 120, 60)))
+    assert isinstance(found.network, SquareNetwork) and len(found.network.shapes) == passes
 
 
 def check(faces: list[Face], *squares: tuple[int, int, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from fractions import Fraction
@@ -352,6 +353,50 @@ def test_an_avi_that_has_been_cut_is_named(tmp_path: Path, pictures: list[Tensor
     with open_film(source) as film:
         assert 0 < len(list(film.frames())) < 20
         assert len(film.problems) == 1 and re.match(r"the video ends at 0\.\d s of 1\.2 s", film.problems[0])
+
+
+def test_an_avi_that_ends_with_the_last_picture_again_is_whole(tmp_path: Path, pictures: list[Tensor]) -> None:
+    source = make_film(tmp_path / "in.avi", pictures[:30], sound="", codec="mjpeg", pixel_format="yuvj420p")
+    data = bytearray(source.read_bytes())
+    at, chunks = data.index(b"idx1") + 8, 30
+    for number in range(chunks - 15, chunks):  # their lengths in the index, after name and flags and place
+        data[at + 16 * number + 12 : at + 16 * number + 16] = bytes(4)
+    source.write_bytes(data)
+    assert 15 <= len(read(source)[0]) <= 30  # and nothing is said to be missing
+
+
+def test_an_avi_that_went_through_a_pipe_is_whole(tmp_path: Path, pictures: list[Tensor]) -> None:
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        seek = property()  # type: ignore[assignment]
+
+    made = make_film(tmp_path / "seekable.avi", pictures[:30], sound="", codec="mjpeg", pixel_format="yuvj420p")
+    pipe, piped = Pipe(), tmp_path / "piped.avi"
+    with av.open(str(made)) as source, av.open(pipe, "w", format="avi") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    piped.write_bytes(pipe.getvalue())
+    with open_film(piped) as film:
+        assert film.count == 0 and len(list(film.frames())) == 30 and film.problems == []
+
+
+@pytest.mark.parametrize("name", ["o.mp4", "o.mkv"])
+def test_a_pause_stays_where_it_is(tmp_path: Path, pictures: list[Tensor], name: str) -> None:
+    """An MP4 with B-frames gives its length to another picture."""
+    times = [n * 40 for n in range(12)] + [4000 + n * 40 for n in range(6)]
+    source = make_film(tmp_path / "in.mp4", pictures[:18], times=times, sound="")
+    copy(source, tmp_path / name)
+    with open_film(source) as film:
+        shown = [(float(f.pts * film.time_base), float(f.duration * film.time_base)) for f in film.frames()]
+    assert shown[11][1] == pytest.approx(4 - 0.44, abs=0.002) and all(d < 0.05 for t, d in shown if t > 0.45)
+    assert shown[-1][1] == pytest.approx(0.04, abs=0.002)
+    with av.open(str(tmp_path / name)) as container:
+        assert container.duration / 1e6 == pytest.approx(4.24, abs=0.01)
 
 
 def test_joined_films_are_restored_to_the_end(tmp_path: Path, pictures: list[Tensor]) -> None:

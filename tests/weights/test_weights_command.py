@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from gpen2048.errors import InvalidOptionError
 from gpen2048.network import NetworkConfig, parameter_shapes
 from gpen2048.weight_files import converting
 from gpen2048.weight_files.converting import read_metadata
+from gpen2048.weight_files.first_seen import record_path
 from gpen2048.weight_files.passthrough import passthrough_state_dict
 from gpen2048.weight_files.state_dicts import read_state_dict
 from gpen2048.weight_files.verification import fixed_picture
@@ -208,15 +211,25 @@ def test_what_is_no_record_is_replaced_only_when_told(run: Any, tiny: Path, tmp_
     assert kept.read_text().startswith(hashlib.sha256(path.read_bytes()).hexdigest())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_check_records_a_file_whose_name_is_no_text(run: Any, tiny: Path, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"q\xff.pth")
+    path.write_bytes(tiny.read_bytes())
+    for told in ("recorded", "same      as when first seen"):
+        code, out, _ = run("weights", "check", path)
+        assert code == 0 and told in out
+    assert record_path(path).read_bytes().endswith(b"  q\xff.pth\n")
+
+
 def test_check_in_a_folder_that_takes_no_record(
     run: Any, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError("read-only")
 
-    monkeypatch.setattr(Path, "write_text", refuse)
     path = tmp_path / "net.pth"
     path.write_bytes(tiny.read_bytes())
+    monkeypatch.setattr(Path, "write_bytes", refuse)
     code, out, _ = run("weights", "check", path)
     assert code == 0 and "nowhere: the folder cannot be written to" in out
 

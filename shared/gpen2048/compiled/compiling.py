@@ -34,7 +34,7 @@ def _announce(*, kept: bool) -> None:
 
 def _before_compiling(*, kept: bool) -> None:
     _announce(kept=kept)
-    check_cancelled()
+    check_cancelled("compiling")
 
 
 @cache

@@ -20,6 +20,7 @@ from .reading import NOTHING, Film, decode
 FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv")
 COVER_PICTURE = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC (libavformat/avformat.h)
 FALLBACK_RATE = Fraction(25)
+AVI_PLACEHOLDER = 1 << 30  # frames (AVI_MAX_RIFF_SIZE of FFmpeg's libavformat/riff.h)
 
 
 @contextmanager
@@ -80,8 +81,9 @@ def _film(path: Path, container: Any, stream: Any, first: Any, device: torch.dev
     time_base = fraction(stream.time_base) or 1 / FALLBACK_RATE
     rate = fraction(stream.average_rate) or fraction(stream.guessed_rate) or FALLBACK_RATE
     seconds = _seconds(stream, time_base)
-    if container.format.name == "avi":  # whose length FFmpeg cuts to what there is of a file that has been cut
-        seconds = max(seconds, float(stream.frames / rate))
+    count = stream.frames or round(seconds * rate)
+    if container.format.name == "avi":
+        seconds, count = _avi_length(path, count, rate)
     return Film(
         path=path,
         container=container,
@@ -92,13 +94,26 @@ def _film(path: Path, container: Any, stream: Any, first: Any, device: torch.dev
         time_base=time_base,
         rate=rate,
         seconds=seconds,
-        count=stream.frames or round(seconds * rate),
+        count=count,
         begin=Fraction(max(0, container.start_time or 0), 1_000_000),
         metadata=dict(container.metadata),
         device=device,
         is_interlaced=bool(getattr(first, "interlaced_frame", False)),
         light=Light.of(first),
     )
+
+
+def _avi_length(path: Path, count: int, rate: Fraction) -> tuple[float, int]:
+    """Seconds and frames; both 0 where the file was written to a pipe, which leaves placeholders in its head.
+
+    No seconds where the file is whole, as it may end with pictures that are only said to be the last again. FFmpeg's
+    own length is no help: of a file that has been cut, it is that of what is left.
+    """
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8)[4:], "little")  # of all that follows, in its first RIFF
+    if not size or count >= AVI_PLACEHOLDER:
+        return 0.0, 0
+    return float(count / rate) if size + 8 > path.stat().st_size else 0.0, count
 
 
 def _seconds(stream: Any, time_base: Fraction) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,10 @@ class Film:
     """A film that is open for reading, by one reader at a time.
 
     `size` is height and width of the upright pictures; `time_base` the unit of times, in seconds; `rate` frames per
-    second, on average; `seconds` and `count`, in frames, how long it says it is, 0 where it does not; `begin` when
-    in seconds its first picture or sound comes. `device` is where frames go. `is_interlaced` tells of two half pictures
-    in each; `light` is what an HDR film says of its own. `problems` fills while they are read: what could not be.
+    second, on average; `seconds` and `count`, in frames, how long it says it is, 0 where that is not to be known;
+    `begin` when in seconds its first picture or sound comes. `device` is where frames go. `is_interlaced` tells of two
+    half pictures in each; `light` is what an HDR film says of its own. `problems` fills while they are read: what could
+    not be.
     """
 
     path: Path
@@ -53,8 +54,23 @@ class Film:
         """Its frames in the order they are shown; only those with `first` <= pts < `last` where these are given.
 
         Times grow strictly. What cannot be decoded, and what has another size than the first, is left out and named in
-        `problems`. Raises UnsupportedFilmError when nothing can be decoded.
+        `problems`. Each lasts until the next is shown, whatever the file says: where frames are not decoded in the
+        order they are shown, FFmpeg gives the length of one to another. Raises UnsupportedFilmError when nothing can
+        be decoded.
         """
+        shown: FilmFrame | None = None
+        end = 0
+        for following in self._read(first, last):
+            time = following if isinstance(following, int) else following.pts
+            if shown is not None:
+                yield replace(shown, duration=time - shown.pts)
+            shown = None if isinstance(following, int) else following
+            end = end if shown is None else max(end, self._end_of(shown))
+        if shown is not None:
+            yield replace(shown, duration=self._rest(shown, end))
+
+    def _read(self, first: int | None, last: int | None) -> Iterator[FilmFrame | int]:
+        """The frames with the durations in the file, and then, if it is not the film's end, the time of the next."""
         time, lost, bad, end = None, 0, 0, None
         for frame in self._decode_from(first):
             if frame is None:
@@ -65,14 +81,14 @@ class Film:
             time, lost = self._time_of(frame, time), 0
             if last is not None and time >= last:
                 self._name_damaged(bad)
+                yield time
                 break
             if first is not None and time < first:
                 continue
             bad += bool(frame.is_corrupt)
             shown = FilmFrame(decoded(frame, self.coding, self.device), time, int(getattr(frame, "duration", 0) or 0))
             if self._fits(shown):
-                ends = time + (shown.duration or self._step)
-                end = ends if end is None else max(end, ends)
+                end = self._end_of(shown) if end is None else max(end, self._end_of(shown))
                 yield shown
         else:
             self._check_end(time, end, bad)
@@ -156,6 +172,15 @@ class Film:
     def _name_damaged(self, frames: int) -> None:
         if frames:
             self.problems.append(f"{frames} frames are damaged")
+
+    def _end_of(self, frame: FilmFrame) -> int:
+        return frame.pts + (frame.duration or self._step)
+
+    def _rest(self, frame: FilmFrame, end: int) -> int:
+        """How long `frame`, the last, is shown: to the latest `end` of all, not longer than the film is."""
+        if self.seconds:
+            end = min(end, (self.stream.start_time or 0) + round(self.seconds / self.time_base))
+        return max(end - frame.pts, min(frame.duration or self._step, self._step))
 
     def _check_end(self, time: int | None, end: int | None, bad: int) -> None:
         """`time` of the last frame that was decoded, and the `end` of the last that was shown."""

@@ -108,7 +108,7 @@ def passes_trial(
         lambda: passes.join(wide.clone(), -1, feature, constants, joined),
         lambda: passes.paint(feature.clone(), feature, constants, rgb, below, 2, image, painted),
     ):
-        check_cancelled()
+        check_cancelled("compiling")
         use()
     return [blurred, activated, coloured, joined, painted, image]
 
@@ -149,8 +149,8 @@ class _LevelTrial:
         """What the encoder and the decoder level make."""
         workspace, half = self._workspace, self._image.shape[2] // 2
         with no_autocast(self._image.device):
-            check_cancelled()
+            check_cancelled("compiling")
             shrunk = self._levels.shrink(self._feature, self._layer, workspace.feature(half), workspace).tensor.clone()
-            check_cancelled()
+            check_cancelled("compiling")
             out = self._levels.grow(self._level, Below(*self._below), self._feature, self._image, workspace)
         return [shrunk, self._image, *([] if out is None else [out])]

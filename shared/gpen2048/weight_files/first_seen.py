@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+
+from ..replacing import replacing
 
 
 def record_path(path: Path) -> Path:
@@ -13,11 +16,11 @@ def record_path(path: Path) -> Path:
 def first_seen(path: Path) -> str | None:
     """The recorded hash, or None when there is none that can be read."""
     try:
-        text = record_path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        text = record_path(path).read_bytes()
+    except OSError:
         return None
-    match = re.match(r"[0-9a-fA-F]{64}\b", text)
-    return match[0].lower() if match else None
+    match = re.match(rb"[0-9a-fA-F]{64}\b", text)
+    return match[0].decode().lower() if match else None
 
 
 def record(path: Path, sha256: str, *, accept: bool = False) -> str:
@@ -29,7 +32,8 @@ def record(path: Path, sha256: str, *, accept: bool = False) -> str:
     try:
         if not accept and first_seen(path) is None and place.exists() and place.stat().st_size:
             return f"{place} holds something else; `weights check --accept` replaces it"
-        place.write_text(f"{sha256}  {path.name}\n", encoding="utf-8")
+        with replacing(place) as unfinished:
+            unfinished.write_bytes(f"{sha256}  ".encode() + os.fsencode(path.name) + b"\n")
     except OSError:
         return "the folder cannot be written to"
     return ""

@@ -140,6 +140,7 @@ def test_the_queue_is_held_and_the_state_told(host: Any, encoded: str) -> None:
         ({"format": "bmp"}, 422, "png"),
         ({"size": 3}, 422, "unknown field size"),
         ({"model": "../../etc/passwd"}, 404, "no file"),
+        ({"model": []}, 404, "no file"),
         ({"mask": "parse"}, 404, "parsing_parsenet.pth"),
     ],
 )
@@ -148,7 +149,16 @@ def test_refusals_have_a_reason(host: Any, encoded: str, change: Any, status: in
     assert seen_status == status and reason in seen_reason
 
 
-@pytest.mark.parametrize(("body", "status"), [(b"{", 400), (b"[]", 400), (b"", 400), (b"\xff", 400)])
+def test_refusals_are_text_whatever_was_sent(host: Any, encoded: str) -> None:
+    """JSON can spell half a surrogate pair."""
+    for change, status in (({"model": "\ud800"}, 404), ({"\ud800": 1}, 422)):
+        seen_status, seen_reason = refused(host, {"image": encoded, **MODEL, **change})
+        assert seen_status == status and seen_reason.encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"{", 400), (b"[]", 400), (b"", 400), (b"\xff", 400), (b"[" * 100_000, 400)]
+)
 def test_bodies_that_are_no_object(host: Any, body: bytes, status: int) -> None:
     assert refused(host, body)[0] == status
 
@@ -162,6 +172,14 @@ def test_large_pictures_are_refused_unread(host: Any) -> None:
     host.opts["gpen_api_megapixels"] = 1
     status, reason = refused(host, {"image": encode(Image.new("L", (1000, 1001))), **MODEL})
     assert status == 413 and "1000 x 1001" in reason
+
+
+def test_a_picture_too_large_to_be_opened_is_too_large(
+    host: Any, encoded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)
+    status, reason = refused(host, {"image": encoded})
+    assert status == 413 and "wanted at most 32 megapixels (Settings" in reason
 
 
 @pytest.mark.parametrize("scale", [4, "auto"])

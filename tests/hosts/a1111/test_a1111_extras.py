@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -142,6 +143,19 @@ def test_in_txt2img_no_picture_inherits_the_text_of_another(host: Any, photo: An
     host.when_detecting.clear()
     assert text(scale="2", template="ffhq") == first
     assert set(text()) == {"GPEN strength", "GPEN model", "GPEN faces restored"}
+
+
+def test_a_file_replaced_by_an_older_one_has_another_hash(
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host remembers hashes by a title, until the file is younger than it was."""
+    titles: list[str] = []
+    monkeypatch.setattr(host.hashes, "sha256", lambda file, title: titles.append(title) or "0123456789abcdef")
+    path = host.folder / "GPEN" / "GPEN-BFR-64.pth"
+    for time in (2_000_000_000, 1_000_000_000):
+        os.utime(path, (time, time))
+        process(host, Image.fromarray(photo), **ON)
+    assert len(set(titles)) == 2 and all(title.startswith("gpen/GPEN-BFR-64.pth/") for title in titles)
 
 
 def test_the_files_name_where_the_host_does_not_hash(host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 OTHERS = {"gpen_mask": "parse", "gpen_max_turn": 60, "gpen_min_face": 200}
 
@@ -105,6 +106,26 @@ def test_a_picture_that_is_not_to_be_restored_says_nothing(host: Any, photo: Any
     other.restore_faces = False
     other.script.process(other)
     assert other.text(photo) == {}
+
+
+@pytest.mark.parametrize("fails", ["script", "restorer"])
+def test_beside_the_script_the_text_tells_of_what_restored_the_picture(host: Any, photo: Any, fails: str) -> None:
+    """Where the script for Extras is on in txt2img, too."""
+    generation, script = Generation(host), host.scripts["GpenPostprocessing"]()
+    alone = generation.text(photo)
+
+    def process() -> None:
+        pp = SimpleNamespace(image=Image.fromarray(photo), info={"Upscaler": "Lanczos"})
+        host.opts["gpen_select"] = "all"
+        script.process(pp, enable=True, model="GPEN-BFR-64.pth", strength=9 if fails == "script" else 0.5)
+        generation.extra_generation_params.update(pp.info)
+
+    host.opts["gpen_select"] = "everyone" if fails == "restorer" else "all"
+    text = generation.text(photo, process)
+    if fails == "script":
+        assert text == {**alone, "Upscaler": "Lanczos"}
+    else:
+        assert "GPEN" not in text and text["GPEN strength"] == 0.5 and text["GPEN faces restored"] == 2
 
 
 def test_what_others_fail_to_restore_is_not_told_of_the_picture(host: Any, photo: Any) -> None:

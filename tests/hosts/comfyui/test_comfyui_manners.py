@@ -72,15 +72,6 @@ def test_interrupts_pass_through_at_every_check(
     assert torch.equal(run(nodes, photos, model, bboxes)[0], whole)
 
 
-def test_the_detector_obeys_interrupts_and_is_left_as_it_was(host: Any, pack: Any) -> None:
-    manners, module = pack("comfyui_gpen.host"), nn.Identity()
-    host.interrupt_after = 1
-    with pytest.raises(BaseException) as stopped, manners.interruptible(module):
-        module(torch.zeros(1))
-        module(torch.zeros(1))
-    assert type(stopped.value).__name__ == "Interrupted" and not module._forward_pre_hooks
-
-
 def test_progress_never_goes_back_and_ends_full(
     host: Any, nodes: dict[str, Any], model: Any, photos: Tensor, bboxes: Any
 ) -> None:
@@ -118,7 +109,7 @@ def test_cancel_is_obeyed_while_loops_are_compiled(
         host.interrupt_after = 3
         try:
             while True:
-                cancelling.check_cancelled()
+                cancelling.check_cancelled("compiling")
         except Exception:  # as those do who bear with whatever a compiler raises
             return 0
 
