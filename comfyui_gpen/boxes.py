@@ -16,6 +16,7 @@ from ..shared.gpen2048 import Face, FaceReport, InvalidOptionError
 
 Box = dict[str, Any]
 COLOUR = (255, 220, 0)
+FACE_POINTS = 5
 
 
 def bounding_boxes(faces: Sequence[Face]) -> list[Box]:
@@ -46,9 +47,11 @@ def boxes_of_frame(bboxes: Any, number: int, frames: int) -> list[Box]:
 
 def faces_of_boxes(boxes: Sequence[Box]) -> list[Face] | None:
     """The faces that the boxes describe, or None when a box has no landmarks and faces must be looked for."""
-    if not all(len(box.get("landmarks") or ()) == 5 for box in boxes):
+    landmarks = [_landmarks(box) for box in boxes]
+    known = [points for points in landmarks if points is not None]
+    if len(known) < len(boxes):
         return None
-    return [Face(_corners(box), _landmarks(box), _score(box)) for box in boxes]
+    return [Face(_corners(box), points, _score(box)) for box, points in zip(boxes, known)]
 
 
 def in_boxes(face: Face | FaceReport, boxes: Sequence[Box]) -> bool:
@@ -112,20 +115,27 @@ def _font(size: int) -> Any:
         return ImageFont.load_default()
 
 
-def _landmarks(box: Box) -> NDArray[np.float64]:
+def _landmarks(box: Box) -> NDArray[np.float64] | None:
+    """None where the box has none, or other ones than five points, as detectors of other packages give them."""
+    landmarks = box.get("landmarks")
     try:
-        return np.asarray(box["landmarks"], dtype=np.float64)
+        if landmarks is None or len(landmarks) != FACE_POINTS:
+            return None
+        return np.asarray(landmarks.cpu() if isinstance(landmarks, Tensor) else landmarks, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        seen = f"{box['landmarks']!r:.80}"
+        seen = f"{landmarks!r:.80}"
         raise InvalidOptionError(f"a bounding box has landmarks {seen}; wanted five points x, y") from error
 
 
 def _score(box: Box) -> float:
     """1 where the box has none, as those of other packages."""
     score = box.get("score")
-    if isinstance(score, bool) or not isinstance(score, (int, float, type(None))):
-        raise InvalidOptionError(f"a bounding box has score {score!r:.80}; wanted a number")
-    return 1.0 if score is None else float(score)
+    try:
+        if isinstance(score, bool):
+            raise TypeError("no number")
+        return 1.0 if score is None else float(score)  # NumPy's numbers as well
+    except (TypeError, ValueError) as error:
+        raise InvalidOptionError(f"a bounding box has score {score!r:.80}; wanted a number") from error
 
 
 def _corners(box: Box) -> list[float]:

@@ -25,6 +25,10 @@ class Frames:
     _told: set[int] = field(default_factory=set[int], compare=False, repr=False)  # frames that were complained of
 
     def __post_init__(self) -> None:
+        if not isinstance(self.image, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  a wire of any type
+            raise UnsupportedImageError(f"image is of type {type(self.image).__name__}; wanted an IMAGE")
+        if not self.image.is_floating_point():
+            raise UnsupportedImageError(f"image has numbers of {self.image.dtype}; wanted floating ones in [0, 1]")
         shape = tuple(self.image.shape)
         if len(shape) != 4 or shape[3] not in (1, 3, 4) or 0 in shape:
             raise UnsupportedImageError(f"image is {shape}; wanted (frames, height, width, 1, 3 or 4)")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from comfy_api.latest import io
 
+from ..shared.gpen2048 import InvalidOptionError
 from . import folders
 from .schema import CATEGORY, GpenModelType, mark_advanced, node_schema
 
@@ -53,9 +56,9 @@ class GPENLoader(io.ComfyNode):
         ComfyUI gives None for what comes over a wire; that is looked for when the node runs. What is missing it names
         itself, and of a prompt made by hand a value may be anything.
         """
-        for widget, value in (("model_name", model_name), ("detector", detector)):
-            if not isinstance(value, (str, type(None))):
-                return f"{widget} is {value!r}; wanted a file's name"
+        given = {"model_name": model_name, "detector": detector}
+        if wrong := wrong_name({widget: name for widget, name in given.items() if name is not None}):
+            return wrong
         widget = "model_name"  # which is named, as ComfyUI blames every widget that is asked about here
         try:
             if model_name is not None:
@@ -79,4 +82,12 @@ class GPENLoader(io.ComfyNode):
     def execute(cls, model_name: str, detector: str, precision: str = "auto") -> io.NodeOutput:
         from .model import load_model
 
+        if wrong := wrong_name({"model_name": model_name, "detector": detector}):  # over a wire
+            raise InvalidOptionError(wrong)
         return io.NodeOutput(load_model(model_name, detector, precision))
+
+
+def wrong_name(names: Mapping[str, object]) -> str | None:
+    """What is wrong with the first widget that has no text for a name; None where all have."""
+    wrong = (f"{widget} is {name!r}; wanted a file's name" for widget, name in names.items() if type(name) is not str)
+    return next(wrong, None)

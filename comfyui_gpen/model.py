@@ -104,9 +104,10 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 def fingerprint(model_name: str | None, detector_name: str | None) -> str:
-    """Changes when a file is replaced, ParseNet's too; a name that is not known yet (None) changes by itself."""
-    paths = [] if model_name is None else [folders.require_network(model_name)]
-    if detector_name not in (None, folders.NO_DETECTOR):
-        paths.append(folders.require_detector(detector_name))
+    """Changes when a file is replaced, ParseNet's too; any file, where a name is not known yet (None)."""
+    networks = folders.network_files() if model_name is None else [model_name]
+    detectors = folders.detector_files() if detector_name is None else [detector_name]
+    paths = [folders.require_network(name) for name in networks]
+    paths += [folders.require_detector(name) for name in detectors if name != folders.NO_DETECTOR]
     stats = [path.stat() for path in (*paths, folders.parser_file()) if path is not None]
     return ";".join(f"{stat.st_mtime_ns}:{stat.st_size}" for stat in stats)

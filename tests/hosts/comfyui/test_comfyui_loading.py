@@ -101,6 +101,21 @@ def test_a_replaced_file_changes_the_fingerprint(nodes: dict[str, Any], network_
     assert fingerprint(network_file.name, "none") != before
 
 
+def test_a_replaced_file_changes_the_fingerprint_where_its_name_comes_over_a_wire(
+    host: Any, nodes: dict[str, Any], network_file: Path
+) -> None:
+    fingerprint = nodes["GPENLoader"].fingerprint_inputs
+    before = fingerprint(None, "none")
+    network_file.write_bytes(network_file.read_bytes() + b" ")
+    after = fingerprint(None, "none")
+    detector = host.models / "facedetection" / "detection_mobilenet0.25_Final.pth"
+    detector.write_bytes(b"one")
+    assert after != before and fingerprint(None, "none") == after
+    first = fingerprint(network_file.name, None)
+    detector.write_bytes(b"another")
+    assert fingerprint(network_file.name, None) != first
+
+
 def test_the_parser_belongs_to_the_fingerprint(host: Any, nodes: dict[str, Any], network_file: Path) -> None:
     """It is read on first use and kept with the model that Load GPEN made."""
     before = nodes["GPENLoader"].fingerprint_inputs(network_file.name, "none")
@@ -172,6 +187,8 @@ def test_what_a_prompt_made_by_hand_gets_wrong_is_named(nodes: dict[str, Any]) -
     assert loader.validate_inputs() is True  # ComfyUI names what is missing
     assert loader.validate_inputs({"a": 1}, "none") == "model_name is {'a': 1}; wanted a file's name"
     assert loader.validate_inputs(None, 7) == "detector is 7; wanted a file's name"
+    with pytest.raises(Exception, match="model_name is None; wanted a file's name"):
+        loader.execute(None, "none")
 
 
 def test_names_that_come_over_a_wire_are_looked_for_when_the_node_runs(nodes: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import logging
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -297,11 +298,31 @@ def test_boxes_of_a_detector_that_found_nothing(nodes: dict[str, Any], photos: T
         [{"x": 1.0, "y": 2.0, "width": float("nan"), "height": 3.0, "landmarks": [[0, 0]] * 5}],
         [[7], [], []],
         [{"x": 1.0, "y": 2.0, "width": 9.0, "height": 9.0, "landmarks": [["a", 1]] * 5}],
+        [{"x": 1.0, "y": 2.0, "width": 9.0, "height": 9.0, "landmarks": 5}],
+        [{"x": 1.0, "y": 2.0, "width": 9.0, "height": 9.0, "landmarks": [[0, 0]] * 5, "score": "high"}],
+        [{"x": 1.0, "y": 2.0, "width": 9.0, "height": 9.0, "landmarks": [[0, 0]] * 5, "score": True}],
     ],
 )
 def test_boxes_that_are_none_are_named(nodes: dict[str, Any], photos: Tensor, model: Any, wrong: Any) -> None:
-    with pytest.raises(Exception, match=r"box.*wanted (boxes|numbers|five)"):
+    with pytest.raises(Exception, match=r"box.*wanted (boxes|numbers|a number|five)"):
         run(nodes, photos, model, wrong)
+
+
+@pytest.mark.parametrize("arrayed", [np.asarray, torch.tensor])
+def test_boxes_of_numpy_and_torch(nodes: dict[str, Any], photos: Tensor, model: Any, bboxes: Any, arrayed: Any) -> None:
+    """As detectors of other packages make them."""
+    frames = bboxes if isinstance(bboxes[0], list) else [bboxes]
+    made = [[{**b, "landmarks": arrayed(b["landmarks"]), "score": np.float32(1)} for b in boxes] for boxes in frames]
+    assert torch.equal(run(nodes, photos, model, made)[0], run(nodes, photos, model, bboxes)[0])
+
+
+@pytest.mark.parametrize(
+    ("image", "told"), [(torch.zeros(1, 8, 8, 3, dtype=torch.uint8), "uint8; wanted floating"), (None, "type NoneType")]
+)
+def test_what_is_no_image_is_named(nodes: dict[str, Any], model: Any, bboxes: Any, image: Any, told: str) -> None:
+    """Numbers to 255 would be taken as white."""
+    with pytest.raises(Exception, match=told):
+        run(nodes, image, model, bboxes)
 
 
 def test_a_mask_of_nothing_is_named(nodes: dict[str, Any], photos: Tensor, model: Any, bboxes: Any) -> None:
