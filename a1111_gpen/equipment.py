@@ -85,7 +85,8 @@ class Equipment:
         return FaceRestorer(network, detector, parser)
 
     def _keep(self, kind: str, path: Path, load: Callable[[], Any], *also: object) -> Any:
-        key = (path, path.stat().st_mtime_ns, *also)
+        stat = path.stat()
+        key = (path, stat.st_size, stat.st_mtime_ns, *also)
         if self._kept.get(kind, (None, None))[0] != key:
             self._kept.pop(kind, None)  # before the new one is loaded: two at once may be too many
             self._kept[kind] = (key, _with_data(load()))

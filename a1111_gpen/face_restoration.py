@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from ..shared.gpen2048 import UnsupportedImageError
 from ..shared.gpen2048.samples import to_planes, to_samples
 from . import host, settings, weights
 from .attempts import Failure, attempt
@@ -31,7 +33,7 @@ class GpenFaceRestoration:
         """`np_image` with restored faces; itself when the user stopped it or it failed."""
         result = attempt(
             self.name(),
-            lambda: EQUIPMENT.restore(to_planes(np_image), settings.restorer_options(), self.choice()),
+            lambda: EQUIPMENT.restore(_planes(np_image), settings.restorer_options(), self.choice()),
             settings.PLACE,
             smaller="a smaller picture",  # its size is kept, whatever the settings
         )
@@ -54,6 +56,12 @@ class GpenFaceRestoration:
         if self.size == weights.MAIN_SIZE:
             return Choice(host.option("gpen_model", weights.AUTOMATIC), self.size)
         return Choice(size=self.size)
+
+
+def _planes(picture: NDArray[np.uint8]) -> Tensor:
+    if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+        raise UnsupportedImageError(f"picture is an array {picture.shape}; wanted (height, width, 3) RGB")
+    return to_planes(picture)
 
 
 def register() -> None:

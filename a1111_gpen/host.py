@@ -6,6 +6,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Callable
+from numbers import Real
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -87,9 +88,13 @@ def has_face_restorers() -> bool:
 
 
 def option(key: str, default: Any = None) -> Any:
-    """A setting; `default` where the host does not know it or holds None."""
+    """A setting; `default` where the host does not know it or holds None, or what is not of that kind.
+
+    The host's API and its file of settings take anything.
+    """
     value = getattr(shared.opts, key, None)
-    return default if value is None else value
+    kind = Real if isinstance(default, Real) else type(default)
+    return value if value is not None and (default is None or isinstance(value, kind)) else default
 
 
 def flag(name: str) -> Any:

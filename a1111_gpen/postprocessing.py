@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..shared.gpen2048 import OptionInfo, Restoration, RestoreOptions
+from ..shared.gpen2048 import InvalidOptionError, OptionInfo, Restoration, RestoreOptions
 from . import controls, host, pictures, settings, weights
 from .attempts import Failure, attempt
 from .equipment import EQUIPMENT, Choice
@@ -43,7 +43,7 @@ class GpenPostprocessing(host.scripts_postprocessing.ScriptPostprocessing):
         """
         if not enable or pp.image is None:
             return
-        choice = Choice(model or weights.AUTOMATIC)
+        choice = Choice(str(model or weights.AUTOMATIC))
         result = attempt(
             NAME, lambda: _restore(pp, choice, values), "Extras tab" if host.has_face_restorers() else "Process tab"
         )
@@ -87,10 +87,20 @@ def _restored(result: Restoration, model: str) -> dict[str, Any]:
 
 def _control(info: OptionInfo) -> Any:
     kind, arguments = controls.component(info)
-    default = host.option(settings.key("strength"), info.default) if info.name == "strength" else info.default
+    default = _usual_strength(info) if info.name == "strength" else info.default
     value = controls.shown_value(info, default)
     elem_id = f"extras_gpen_{info.name}"
     made = kind(label=controls.label(info), value=value, info=info.help, elem_id=elem_id, **arguments)
     # Else the host writes down what the control starts with, and later starts with that instead of the setting.
     made.do_not_save_to_config = info.name == "strength"
     return made
+
+
+def _usual_strength(info: OptionInfo) -> Any:
+    """The setting, which the host takes from its file as it is: only where it is a strength."""
+    value = host.option(settings.key(info.name), info.default)
+    try:
+        controls.read_options({info.name: value})
+    except InvalidOptionError:
+        return info.default
+    return value

@@ -56,7 +56,7 @@ def find_network(name: str = AUTOMATIC, size: int | None = None) -> Path:
     if name and name != AUTOMATIC:
         path = known_network(name)
         if path is None:
-            raise WeightsNotFoundError(f"no file {name} in {folder}, which holds {seen or 'no network at all'}")
+            raise WeightsNotFoundError(f"no file {name!r} in {folder}, which holds {seen or 'no network at all'}")
         return path
     side = size or MAIN_SIZE
     wanted = f"GPEN-BFR-{side}"
@@ -75,7 +75,7 @@ def find_detector(name: str = AUTOMATIC) -> Path:
     if name in known:
         return known[name]
     if name and name != AUTOMATIC:
-        raise WeightsNotFoundError(f"no face detector {name} in {_places()}")
+        raise WeightsNotFoundError(f"no face detector {name!r} in {_places()}")
     if not known:
         wanted = "detection_Resnet50_Final"
         return _fetched(wanted, f"no face detector in {_places()}: put {wanted}.pth there{where_from(wanted)}")

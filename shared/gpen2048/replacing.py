@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
-def unfinished_name(path: Path) -> Path:
+def unfinished_name(path: Path, suffix: str = ".part") -> Path:
     """Another one at every call, hidden, in the folder of `path`."""
-    return path.with_name(f".{secrets.token_hex(8)}.part")
+    return path.with_name(f".{secrets.token_hex(8)}{suffix}")
 
 
 def put_in_place(unfinished: Path, path: Path) -> None:

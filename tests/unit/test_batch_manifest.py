@@ -23,6 +23,7 @@ from gpen2048.batch.recipe import Recipe, what_to_do, why_to_do
 from gpen2048.batch.running import run
 from gpen2048.batch.sources import Item, find_items
 from gpen2048.errors import GpenError
+from gpen2048.replacing import unfinished_name
 
 RECIPE = Recipe("options", "network")
 PACKAGES = Path(gpen2048.__file__).parents[1]
@@ -149,6 +150,51 @@ def test_a_whole_output_on_record_gets_its_name_and_an_unknown_one_goes(tmp_path
         assert manifest.get("a/b.png") == replace(record, part=known.name, output_size=5)
     assert (tmp_path / "a" / "b.png").read_bytes() == b"whole"
     assert not known.exists() and not unknown.exists()
+
+
+def test_what_others_are_writing_beside_a_batch_stays(tmp_path: Path) -> None:
+    """As `restore` does, into the same folder."""
+    other = unfinished_name(tmp_path / "out" / "film.mp4")
+    with Manifest(tmp_path / "out", ["film.mp4"]):
+        pass
+    other.write_bytes(b"half of it")
+    with Manifest(tmp_path / "out", ["film.mp4"]):
+        assert other.exists()
+
+
+@pytest.mark.parametrize("rest", [b'{"file": "0.png", "label": 3}\n{"file": "1.p', b"\n", b"0.png,3\n"])
+def test_somebody_elses_manifest_is_left_alone(items: list[Item], tmp_path: Path, rest: bytes) -> None:
+    """Data sets have files of that name."""
+    path = tmp_path / "out" / "manifest.jsonl"
+    path.parent.mkdir()
+    path.write_bytes(rest)
+    with pytest.raises(GpenError, match=r"manifest\.jsonl is no record of a batch"):
+        Manifest(tmp_path / "out")
+    assert path.read_bytes() == rest
+
+
+def test_a_destination_that_goes_away_ends_the_run(items: list[Item], tmp_path: Path) -> None:
+    """As the folder of a disk that is unmounted; it is not made anew, without a record."""
+    out = tmp_path / "out"
+    with Manifest(out) as manifest:
+        records = run(items, Reversing(), manifest, RECIPE)
+        next(records)
+        out.rename(tmp_path / "elsewhere")
+        with pytest.raises(GpenError, match="no longer the folder that this run began in"):
+            list(records)
+    assert not list(out.rglob("*.png"))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"output": 5}, {"source": None}, {"film": 5}, {"source": "a\0b"}, {"frames": "many"}, {"deep": "deep"}]
+)
+def test_an_edited_line_is_no_record(items: list[Item], tmp_path: Path, wrong: dict[str, object]) -> None:
+    out = tmp_path / "out"
+    batch(items, out)
+    path = out / "manifest.jsonl"
+    line = json.dumps({**lines(out)[0], **wrong}).replace('"deep": "deep"', f'"deep": {"[" * 100_000}')
+    path.write_text(path.read_text() + line + "\n")
+    assert batch(items, out) == {}
 
 
 def test_two_runs_never_share_a_destination(tmp_path: Path) -> None:

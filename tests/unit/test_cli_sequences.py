@@ -310,6 +310,17 @@ def test_a_service_that_is_stopped_leaves_no_half_film(
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+@pytest.mark.parametrize("name", ["out.mp4", "out.webm"])
+def test_pictures_do_not_become_a_folder_with_a_films_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1.png").write_bytes(b"")
+    assert main(["restore", str(tmp_path / "in"), "-o", str(tmp_path / name), "--sequence"]) == 1
+    assert f"{name}: pictures stay pictures; wanted a folder" in capsys.readouterr().err
+    assert not (tmp_path / name).exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [

@@ -12,13 +12,12 @@ from pathlib import Path
 
 from ..errors import GpenError
 from ..films.opening import open_film
-from ..replacing import unfinished_name
 from ..weight_files.verification import file_hash
 from .film_cutting import spans
 from .film_folders import keep_only, pieces_folder
 from .film_joining import JoiningWriter, read_pieces
 from .manifest import Manifest, Record, one_line
-from .outputs import FATAL
+from .outputs import FATAL, part_name
 from .picture_jobs import with_output
 from .pictures import FilmPiece, Restore, Span
 from .recipe import Recipe, why_though_unchanged
@@ -133,4 +132,4 @@ class _Film:
             writer.join(pieces)
         with whole.open("rb+") as file:
             os.fsync(file.fileno())
-        return whole.replace(unfinished_name(target)), film.problems
+        return whole.replace(part_name(target)), film.problems

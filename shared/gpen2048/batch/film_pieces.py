@@ -76,7 +76,8 @@ def _present(piece: FilmPiece) -> Path:
     path = Path(piece.path)
     if not path.is_file() or path.stat().st_size != piece.size:
         raise UnsupportedFilmError(
-            f"{path}: the worker does not see this film of {piece.size} bytes; wanted a folder that all workers share"
+            f"{path}: not the film of {piece.size} bytes that it was; wanted one that stays as it is during the run, "
+            "in a folder that all workers share"
         )
     return path
 

@@ -54,20 +54,24 @@ class Record:
     film: str = ""  # the output that a piece is for
 
 
-FIELDS = tuple(field.name for field in fields(Record))
+FIELDS = {field.name: (int, float) if field.type in ("int", "float") else (str,) for field in fields(Record)}
+BEGINNINGS = (b'{"output": "', b'{"started": "')  # of our lines, which may have been cut off
 
 
 class Manifest:
     """The records in `destination`/manifest.jsonl, open for this process alone.
 
-    Raises GpenError when another run has it open. Outputs that a killed run had finished but not yet renamed get their
-    names; what it had not finished is removed, where there are records or `outputs` are to be.
+    Raises GpenError when another run has it open, or when it is somebody else's manifest. Outputs that a killed run had
+    finished but not yet renamed get their names; what it had not finished is removed, where there are records or
+    `outputs` are to be.
     """
 
     def __init__(self, destination: Path, outputs: Iterable[str] = ()):
         self.destination = destination
         self.path = destination / NAME
         destination.mkdir(parents=True, exist_ok=True)
+        if self.path.exists() and self.path.stat().st_size and not has_records(self.path):
+            raise GpenError(f"{self.path} is no record of a batch; wanted another destination")
         self._file = _open_alone(self.path)
         self._lock = threading.Lock()
         self._records = {record.output: record for record in self._read()}
@@ -106,6 +110,16 @@ class Manifest:
         with self._lock:
             self._append(facts)
 
+    def refuse_other_folder(self) -> None:
+        """Raises GpenError where the destination was removed, renamed or unmounted since the run began."""
+        try:
+            same = os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
+        except OSError:
+            same = False
+        if not same:
+            gone = "is no longer the folder that this run began in"
+            raise GpenError(f"{self.destination} {gone}; put it back and run again: what is missing is done then")
+
     def _read(self) -> Iterator[Record]:
         """The records in the file, which then ends with a whole line."""
         end = 0
@@ -119,7 +133,7 @@ class Manifest:
                     content: dict[str, Any] = json.loads(line)
                     if "source_hash" in content:
                         yield _record(content)
-                except (ValueError, TypeError, AttributeError, KeyError):
+                except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
                     log.warning("%s: line %d is no record; its picture is done again", self.path, number)
         self._file.truncate(end)
 
@@ -141,6 +155,7 @@ class Manifest:
         return record
 
     def _append(self, content: dict[str, Any]) -> None:
+        self.refuse_other_folder()
         end = self._file.seek(0, os.SEEK_END)
         line = json.dumps(content).encode() + b"\n"  # ASCII holds every name, also one that is no text
         try:
@@ -162,6 +177,16 @@ class Manifest:
                 removed += _remove(part)
         if removed:
             log.info("removed %d unfinished files of an earlier run", removed)
+
+
+def has_records(path: Path) -> bool:
+    """Whether a batch has written to the file `path`, or begun to."""
+    with path.open("rb") as lines:
+        return any(b'"options_hash"' in line or _is_begun(line) for line in lines)
+
+
+def _is_begun(line: bytes) -> bool:
+    return any(beginning.startswith(line[: len(beginning)]) for beginning in BEGINNINGS)
 
 
 def _open_alone(path: Path) -> FileIO:
@@ -190,6 +215,8 @@ def one_line(error: BaseException) -> str:
 def _record(content: dict[str, Any]) -> Record:
     """Fields that this version does not know are left out; hashes that many records share are held once."""
     known = {name: content[name] for name in FIELDS if name in content}
+    if any(not isinstance(value, FIELDS[name]) or "\0" in str(value) for name, value in known.items()):
+        raise ValueError("not as we write it")
     for name in ("options_hash", "network_hash"):
         known[name] = sys.intern(known[name])
     return Record(**known)

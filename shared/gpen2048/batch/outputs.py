@@ -17,13 +17,14 @@ from ..replacing import unfinished_name
 
 # What stops all writing, and so the run; anything else is the trouble of one file.
 FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")  # what unfinished_name gives
+SUFFIX = ".batch.part"  # unlike that of files which others are just writing in the same folder
+UNFINISHED = re.compile(r"\.[0-9a-f]{16}" + re.escape(SUFFIX))
 
 
 def write_part(target: Path, data: bytes) -> Path:
     """Writes `data` beside `target`, to the disk itself, and returns where."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = unfinished_name(target)
+    part = part_name(target)
     try:
         with part.open("xb") as file:
             file.write(data)
@@ -35,6 +36,11 @@ def write_part(target: Path, data: bytes) -> Path:
             raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     return part
+
+
+def part_name(target: Path) -> Path:
+    """Where an output lies until it is on record; another name at every call."""
+    return unfinished_name(target, SUFFIX)
 
 
 def unfinished(folders: Iterable[Path]) -> Iterator[Path]:

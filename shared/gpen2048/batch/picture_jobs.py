@@ -47,6 +47,7 @@ def with_output(record: Record, result: Restored, manifest: Manifest) -> Record:
     )
     if result.error:
         return record
+    manifest.refuse_other_folder()  # before the one that is gone would be made anew
     try:
         part = write_part(manifest.target(record.output), result.data)
     except OSError as error:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..batch.engine_local import LocalEngine
 from ..batch.engine_ray import RayEngine
 from ..batch.film_folders import remove_leftovers
-from ..batch.manifest import NAME, Manifest
+from ..batch.manifest import NAME, Manifest, has_records
 from ..batch.recipe import Recipe, options_hash, what_to_do
 from ..batch.restoring import PictureRestorer
 from ..batch.running import Engine, run
@@ -130,7 +130,7 @@ def _refuse_unknown(items: Sequence[Item], destination: Path) -> None:
     Somebody may have named it as another source, and no destination: then it is an original.
     """
     manifest = destination / NAME
-    if manifest.is_file() and manifest.stat().st_size:
+    if manifest.is_file() and has_records(manifest):
         return
     for item in items:
         if os.path.lexists(destination / item.output):

@@ -71,6 +71,8 @@ def restore_sequences(arguments: argparse.Namespace, options: RestoreOptions) ->
     films = _is_film(arguments.inputs[0])
     if films and arguments.output.suffix.lower() in set(FILM_SUFFIXES) - set(CONTAINERS):
         raise UnsupportedFilmError(f"{arguments.output}: wanted a folder, or a name ending in {', '.join(CONTAINERS)}")
+    if not films and arguments.output.suffix.lower() in {*FILM_SUFFIXES, *CONTAINERS} and not arguments.output.is_dir():
+        raise UnsupportedFilmError(f"{arguments.output}: pictures stay pictures; wanted a folder to write them into")
     jobs = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite, kind=FILMS if films else PICTURES)
     check_outputs(arguments, jobs)
     for job in jobs if films else []:

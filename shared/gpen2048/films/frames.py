@@ -27,7 +27,7 @@ _BICUBIC, _FULL_CHROMA, _ACCURATE = 4, 0x2000, 0x40000
 CONVERSION = _BICUBIC | _FULL_CHROMA | _ACCURATE
 # FFmpeg's AVColorSpace (libavutil/pixfmt.h), the same as ITU-T H.273.
 RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 6
-LIMITED_RANGE = 1  # AVColorRange: lightness from 16 to 235
+UNSPECIFIED_RANGE, LIMITED_RANGE, FULL_RANGE = 0, 1, 2  # AVColorRange; limited: lightness from 16 to 235
 HIGHEST_SD = 576  # rows; an untagged film with more is taken for BT.709, as players do
 
 
@@ -93,20 +93,26 @@ class Coding:
     def of(cls, frame: Any, decoder: Any) -> Coding:
         """That of a frame, and of the decoder it came from."""
         bits = max(component.bits for component in frame.format.components)
-        full = frame.color_range == 2 or frame.format.name.startswith("yuvj")
+        full = frame.color_range == FULL_RANGE or frame.format.name.startswith("yuvj")
+        full = full or (frame.color_range == UNSPECIFIED_RANGE and _is_grey(frame.format))
         return cls(
             pixel_format=frame.format.name.replace("yuvj", "yuv"),
             bits=bits,
             matrix=int(frame.colorspace),
             primaries=int(decoder.color_primaries),
             transfer=int(decoder.color_trc),
-            range=2 if full else LIMITED_RANGE,
+            range=FULL_RANGE if full else LIMITED_RANGE,
         )
 
     def matrix_for(self, height: int) -> int:
         """The matrix between RGB and the stored values, guessed where the film does not tell."""
         guess = BT601 if height <= HIGHEST_SD else BT709
         return guess if self.matrix in (RGB, UNSPECIFIED) else self.matrix
+
+
+def _is_grey(form: Any) -> bool:
+    """Whether there is lightness alone: from 0 to 255, as FFmpeg reads and writes it where nothing else is said."""
+    return not form.has_palette and sum(not component.is_alpha for component in form.components) == 1
 
 
 def decoded(frame: Any, coding: Coding, device: torch.device) -> Tensor:

@@ -95,6 +95,7 @@ def _film(path: Path, container: Any, stream: Any, first: Any, device: torch.dev
         rate=rate,
         seconds=seconds,
         count=count,
+        start=min(stream.start_time or 0, first.pts or 0),
         begin=Fraction(max(0, container.start_time or 0), 1_000_000),
         metadata=dict(container.metadata),
         device=device,

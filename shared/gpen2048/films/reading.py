@@ -27,10 +27,10 @@ class Film:
     """A film that is open for reading, by one reader at a time.
 
     `size` is height and width of the upright pictures; `time_base` the unit of times, in seconds; `rate` frames per
-    second, on average; `seconds` and `count`, in frames, how long it says it is, 0 where that is not to be known;
-    `begin` when in seconds its first picture or sound comes. `device` is where frames go. `is_interlaced` tells of two
-    half pictures in each; `light` is what an HDR film says of its own. `problems` fills while they are read: what could
-    not be.
+    second, on average; `seconds` and `count`, in frames, how long it says it is, 0 where that is not to be known, from
+    the time `start` on; `begin` when in seconds its first picture or sound comes. `device` is where frames go.
+    `is_interlaced` tells of two half pictures in each; `light` is what an HDR film says of its own. `problems` fills
+    while they are read: what could not be.
     """
 
     path: Path
@@ -43,6 +43,7 @@ class Film:
     rate: Fraction
     seconds: float
     count: int
+    start: int
     begin: Fraction
     metadata: dict[str, str]
     device: torch.device
@@ -179,7 +180,7 @@ class Film:
     def _rest(self, frame: FilmFrame, end: int) -> int:
         """How long `frame`, the last, is shown: to the latest `end` of all, not longer than the film is."""
         if self.seconds:
-            end = min(end, (self.stream.start_time or 0) + round(self.seconds / self.time_base))
+            end = min(end, self.start + round(self.seconds / self.time_base))
         return max(end - frame.pts, min(frame.duration or self._step, self._step))
 
     def _check_end(self, time: int | None, end: int | None, bad: int) -> None:
@@ -188,7 +189,7 @@ class Film:
             raise UnsupportedFilmError(NOTHING.format(self.path))
         self._name_damaged(bad)
         # Matroska, which gives its length in a tag alone, may count it from 0 or from the beginning.
-        start = (self.stream.start_time or 0) if self.stream.duration else 0
+        start = self.start if self.stream.duration else 0
         seconds = self.seconds if end is None else float((end - start) * self.time_base)
         if seconds < self.seconds - MISSING:
             self.problems.append(f"the video ends at {seconds:.1f} s of {self.seconds:.1f} s")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
@@ -127,6 +127,8 @@ class FilmWriter:
         is told to last as long as all.
         """
         packets: list[Any] = self._video.encode(frame)
+        if frame is None and self._delay is None and self.codec == "h265":
+            _time_decoding(packets)
         if packets and self._delay is None:
             self._delay = packets[0].pts - packets[0].dts
         self._end = max([self._end, *(packet.pts + int(packet.duration or 0) for packet in packets)])
@@ -161,6 +163,14 @@ class FilmWriter:
             hint = "" if self._kind == "matroska" else "; .mkv holds all"
             reason = getattr(error, "strerror", None) or error  # the whole of it names a file that nobody knows
             raise UnsupportedFilmError(f"{self.path}: cannot be written ({what}: {reason}){hint}") from error
+
+
+def _time_decoding(packets: Sequence[Any]) -> None:
+    """Sets when the packets of a whole film are decoded: x265 leaves that to chance in one of a frame or two."""
+    times = sorted(packet.pts for packet in packets)
+    delay = max((time - packet.pts for time, packet in zip(times, packets)), default=0)
+    for time, packet in zip(times, packets):
+        packet.dts = time - delay
 
 
 def check_coding(path: Path, codec: str, quality: int) -> None:

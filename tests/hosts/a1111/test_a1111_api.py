@@ -174,6 +174,12 @@ def test_large_pictures_are_refused_unread(host: Any) -> None:
     assert status == 413 and "1000 x 1001" in reason
 
 
+def test_a_limit_that_is_no_number_is_the_usual_one(host: Any) -> None:
+    host.opts["gpen_api_megapixels"] = "lots"
+    status, reason = refused(host, {"image": encode(Image.new("L", (8000, 4001))), **MODEL})
+    assert status == 413 and "wanted at most 32 megapixels" in reason
+
+
 def test_a_picture_too_large_to_be_opened_is_too_large(
     host: Any, encoded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

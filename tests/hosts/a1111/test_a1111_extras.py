@@ -64,6 +64,24 @@ def test_the_default_strength_is_the_settings(host: Any) -> None:
     assert host.scripts["GpenPostprocessing"]().ui()["strength"].kwargs["value"] == 0.3
 
 
+@pytest.mark.parametrize("wrong", [[1], "strong", 7])
+def test_a_setting_that_is_no_strength_is_no_default(host: Any, wrong: Any) -> None:
+    """The host takes its file of settings as it is."""
+    host.opts["gpen_strength"] = wrong
+    assert host.scripts["GpenPostprocessing"]().ui()["strength"].kwargs["value"] == 0.8
+
+
+def test_settings_of_another_kind_are_as_if_not_set(host: Any, photo: Any) -> None:
+    host.opts.update(gpen_precision=["x"], gpen_detector=["x"], gpen_unload="", gpen_model={})
+    assert process(host, Image.fromarray(photo), **ON).info["GPEN faces restored"] == 2
+    assert not host.errors_reported
+
+
+def test_a_model_that_is_no_name_is_named(host: Any, photo: Any) -> None:
+    process(host, Image.fromarray(photo), enable=True, model=["a"])
+    assert "no file \"['a']\" in" in host.errors_reported[0]
+
+
 def test_every_option_has_a_control_with_its_help(host: Any) -> None:
     made = host.scripts["GpenPostprocessing"]().ui()
     for info in host.controls.shown_options():

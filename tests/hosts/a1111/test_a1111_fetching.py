@@ -63,7 +63,7 @@ def test_automatic_is_the_best_there_is(bare_host: Any, fetched: list[str], tiny
 
 def test_a_named_file_is_not_replaced_by_another(bare_host: Any, fetched: list[str]) -> None:
     bare_host.opts["gpen_fetch"] = True
-    with pytest.raises(Exception, match=r"no file mine\.pth"):
+    with pytest.raises(Exception, match=r"no file 'mine\.pth'"):
         bare_host.weights.find_network("mine.pth")
     with pytest.raises(Exception, match="no GPEN network of 333 px"):
         bare_host.weights.find_network(size=333)

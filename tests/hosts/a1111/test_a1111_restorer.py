@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from gpen2048.cli.passing import save_state_dict
+from gpen2048.network import NetworkConfig
+from gpen2048.weight_files.passthrough import passthrough_state_dict
 
 SETTINGS = {"gpen_strength": 0.5, "gpen_select": "largest", "gpen_feather": 0.2}
 
@@ -155,6 +159,24 @@ def test_a_console_of_any_encoding_is_written_to(host: Any, monkeypatch: pytest.
     console.flush()
     assert console.buffer.getvalue().decode(encoding).startswith("GPEN: ")
     assert b"in C:\\models" in console.buffer.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 1), (8, 8, 4), (0, 8, 3)])
+def test_arrays_that_are_no_picture_come_back_with_a_sentence(host: Any, shape: Any) -> None:
+    given = np.zeros(shape, np.uint8)
+    assert host.restorer().restore(given) is given
+    args, kwargs = host.errors.report[0]
+    assert f"an array {shape}; wanted (height, width, 3) RGB" in args[0] and not kwargs["exc_info"]
+
+
+def test_a_file_replaced_by_one_of_the_same_time_is_read_again(host: Any, photo: Any, tiny_weights: Path) -> None:
+    """As cp -p and rsync -t do it."""
+    file, kept = host.folder / "GPEN" / tiny_weights.name, tiny_weights.stat()
+    before = restore(host, photo)
+    file.unlink()
+    save_state_dict(passthrough_state_dict(NetworkConfig(64, 1, 0.25)), file)
+    os.utime(file, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert file.stat().st_size != kept.st_size and not np.array_equal(restore(host, photo), before)
 
 
 def test_the_unforeseen_is_reported_with_its_traceback(host: Any, photo: Any) -> None:
