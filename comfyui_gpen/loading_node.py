@@ -89,5 +89,5 @@ class GPENLoader(io.ComfyNode):
 
 def wrong_name(names: Mapping[str, object]) -> str | None:
     """What is wrong with the first widget that has no text for a name; None where all have."""
-    wrong = (f"{widget} is {name!r}; wanted a file's name" for widget, name in names.items() if type(name) is not str)
-    return next(wrong, None)
+    wrong = ((widget, name) for widget, name in names.items() if not isinstance(name, str))
+    return next((f"{widget} is {name!r}; wanted a file's name" for widget, name in wrong), None)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gpen2048.films.frames import FULL_RANGE
 from gpen2048.films.opening import open_film
 from gpen2048.films.writing import FilmWriter
 from torch import Tensor
@@ -45,7 +46,9 @@ def test_grey_films_keep_their_shadows_and_lights(tmp_path: Path, pixel_format: 
     film = make_film(tmp_path / "grey.mkv", [ramp] * 3, 1, "ffv1", pixel_format)
     copy(film, tmp_path / name, codec)
     with av.open(str(tmp_path / name)) as shown:
-        levels = next(shown.decode(video=0)).to_ndarray(format="rgb24")[16, :, 1]
+        frame = next(shown.decode(video=0))
+    levels = frame.to_ndarray(format="rgb24")[16, :, 1]
+    assert int(frame.color_range) == FULL_RANGE
     assert np.abs(levels.astype(int) - np.arange(256)).max() <= 3
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from gpen2048.catalogue import SUFFIXES
@@ -189,6 +190,7 @@ def test_what_a_prompt_made_by_hand_gets_wrong_is_named(nodes: dict[str, Any]) -
     assert loader.validate_inputs(None, 7) == "detector is 7; wanted a file's name"
     with pytest.raises(Exception, match="model_name is None; wanted a file's name"):
         loader.execute(None, "none")
+    assert "GPEN-BFR-512.pth from https://" in loader.validate_inputs(np.str_("GPEN-BFR-512.pth"), "none")
 
 
 def test_names_that_come_over_a_wire_are_looked_for_when_the_node_runs(nodes: dict[str, Any]) -> None:
