@@ -133,7 +133,7 @@ def test_a_film_with_a_damaged_place_is_not_called_whole(
     assert (record.output, record.error, record.note) == ("a/pan.mkv", "", "8 frames are damaged")
     assert record.frames == FRAMES - 8
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpen2048.films.sound.Sound._readdressed", _fail_to_read)
+        patch.setattr("gpen2048.films.stream_copy.StreamCopy._readdressed", _fail_to_read)
         record = list(batch(film, tmp_path / "other", restorer, RestoreOptions()))[-1]
     assert record.output == "a/pan.mkv" and record.note.startswith("the sound is damaged")
 

@@ -17,7 +17,7 @@ from gpen2048.errors import InvalidOptionError, UnsupportedFilmError
 from gpen2048.films import opening
 from gpen2048.films.frames import Coding
 from gpen2048.films.opening import open_film
-from gpen2048.films.sound import Clock
+from gpen2048.films.stream_copy import Clock
 from gpen2048.films.writing import FilmWriter
 from torch import Tensor
 

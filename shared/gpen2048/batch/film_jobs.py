@@ -94,7 +94,7 @@ class _Film:
             return [record, self._join()] if not self._left and not self._error else [record]
 
     def _join(self) -> Record:
-        """Puts all pieces together with the sound, which is the film; then they are not needed any more."""
+        """Puts all pieces together with sound and subtitles, which is the film; then they are not needed any more."""
         records = [self._manifest.get(name) for name in self._pieces]
         done = [record for record in records if record is not None]
         notes = {piece.note for piece in done if piece.note}
@@ -120,7 +120,7 @@ class _Film:
         return record
 
     def _write(self) -> tuple[Path, list[str]]:
-        """The film, whole and on the disk, under a name that is not its own yet; and what is wrong with its sound."""
+        """The film, whole and on the disk, under a name that is not its own yet; and what it lacks."""
         target = self._manifest.target(self._item.output)
         pieces = read_pieces(self._manifest.target(name) for name in self._pieces)
         whole = self._folder / f"joined{target.suffix}"
@@ -132,4 +132,4 @@ class _Film:
             writer.join(pieces)
         with whole.open("rb+") as file:
             os.fsync(file.fileno())
-        return whole.replace(part_name(target)), film.problems
+        return whole.replace(part_name(target)), [*film.problems, *film.notes]

@@ -1,4 +1,4 @@
-"""Pieces of a film as encoded packets, and the film that they are joined to, with the sound of the original."""
+"""Pieces of a film as encoded packets, and the film they are joined to, with the original's sound and subtitles."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class PieceWriter(FilmWriter):
         self._packets: list[Packet] = []
         self._time_base = Fraction(1)
 
-    def _begin_sound(self) -> None:
+    def _begin_copying(self) -> None:
         pass
 
     def _mux(self, packets: list[Any]) -> None:

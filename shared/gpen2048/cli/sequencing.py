@@ -125,7 +125,8 @@ def _reported(work: _Work, equipment: Equipment) -> dict[str, Any]:
     started = time.perf_counter()
     try:
         with FaceBar(work.source.name, unit="frame") as bar:
-            report, report.note = equipment.in_memory(partial(work.restore, bar.update))
+            report, note = equipment.in_memory(partial(work.restore, bar.update))
+            report.note = "; ".join(filter(None, (report.note, note)))
     except Exception as error:  # whatever one film does to any library, the others are restored
         report = FilmReport(problems=[told(error).removeprefix(f"{work.source}: ")])
     for problem in report.problems:

@@ -30,7 +30,7 @@ class Film:
     second, on average; `seconds` and `count`, in frames, how long it says it is, 0 where that is not to be known, from
     the time `start` on; `begin` when in seconds its first picture or sound comes. `device` is where frames go.
     `is_interlaced` tells of two half pictures in each; `light` is what an HDR film says of its own. `problems` fills
-    while they are read: what could not be.
+    while they are read: what could not be; `notes` tell what else of it is not in the film written like it.
     """
 
     path: Path
@@ -50,6 +50,7 @@ class Film:
     is_interlaced: bool = False
     light: Light = Light()
     problems: list[str] = field(default_factory=list[str])
+    notes: list[str] = field(default_factory=list[str])
 
     def frames(self, first: int | None = None, last: int | None = None) -> Iterator[FilmFrame]:
         """Its frames in the order they are shown; only those with `first` <= pts < `last` where these are given.

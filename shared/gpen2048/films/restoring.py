@@ -75,5 +75,5 @@ def restore_film(
         for result in results:
             writer.write(result.image, *shown.popleft())
             report.count(result)
-    report.problems = film.problems
+    report.problems, report.note = film.problems, "; ".join(film.notes)
     return report

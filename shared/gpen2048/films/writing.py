@@ -1,4 +1,4 @@
-"""Writing films through PyAV: pictures encoded anew, sound copied as it is."""
+"""Writing films through PyAV: pictures encoded anew, sound and subtitles copied as they are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..replacing import put_in_place, unfinished_name
 from .coding import colour_tags, is_odd, is_subsampled, storable
 from .frames import encoded, opened, pyav
 from .reading import Film
-from .sound import Sound, named
+from .stream_copy import StreamCopy, named
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 CODECS = {"h264": "libx264", "h265": "libx265", "ffv1": "ffv1"}  # ffv1 has no loss, and needs .mkv
@@ -27,7 +27,7 @@ NOT_KEPT = ("major_brand", "minor_version", "compatible_brands", "encoder", "rot
 
 
 class FilmWriter:
-    """Writes a film like `film`, with its times, its colours and its sound, under another name until it is whole.
+    """Writes a film like `film`, with its times, colours, sound and subtitles, under another name until it is whole.
 
     Leaving its `with` statement finishes the file and gives it its name; leaving by an error removes it. `codec` is one
     of CODECS, `quality` from 0, without loss, to 51. Depth and chroma sampling are the film's as far as the codec has
@@ -41,7 +41,7 @@ class FilmWriter:
         self._unfinished = unfinished_name(self.path)
         self._container: Any = None
         self._video: Any = None
-        self._sound = Sound(film)
+        self._copied = StreamCopy(film)
         self._coding = film.coding
         self._begin = round(film.begin / film.time_base)
         self._evens = is_subsampled(film.coding.pixel_format) and not is_odd(*film.size)
@@ -66,7 +66,7 @@ class FilmWriter:
             if error is None:
                 self._finish()
         finally:
-            self._sound.close()
+            self._copied.close()
             if self._container is not None:
                 with suppress(OSError, ValueError, pyav().error.FFmpegError):  # closed already, or of no use any more
                     self._container.close()
@@ -80,7 +80,7 @@ class FilmWriter:
         self._copy_chapters()
         self._coding = storable(self.film.coding, CODECS[self.codec], height, width)
         self._add_video(height, width)
-        self._begin_sound()
+        self._begin_copying()
 
     def _copy_chapters(self) -> None:
         """Those of the film, whose time begins at 0 here; older PyAV knows none, and none of it reads all titles."""
@@ -117,8 +117,8 @@ class FilmWriter:
         if self.codec == "h265" and self._kind != "matroska":
             context.codec_tag = "hvc1"  # the only one that Apple's players take
 
-    def _begin_sound(self) -> None:
-        self._sound.begin(self._container)
+    def _begin_copying(self) -> None:
+        self._copied.begin(self._container)
 
     def _encode(self, frame: Any) -> list[Any]:
         """The next packets of the encoder, or, without a frame, the last.
@@ -139,7 +139,7 @@ class FilmWriter:
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
             if packet.dts is not None:
-                self._sound.copy_until(float(packet.dts * packet.time_base))
+                self._copied.copy_until(float(packet.dts * packet.time_base))
             self._container.mux(packet)
 
     def _finish(self) -> None:
@@ -147,7 +147,7 @@ class FilmWriter:
             raise UnsupportedFilmError(f"{self.path}: no frames to write")
         with self._errors():
             self._mux(self._encode(None))
-            self._sound.copy_until(float("inf"))
+            self._copied.copy_until(float("inf"))
             self._container.close()
             put_in_place(self._unfinished, self.path)
 
@@ -158,7 +158,7 @@ class FilmWriter:
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
         except (pyav().error.FFmpegError, ValueError) as error:
-            sound = f" and {self._sound.described} sound" if self._sound.described else ""
+            sound = f" and {self._copied.sound} sound" if self._copied.sound else ""
             what = f"{self.codec} video{sound} in {self.path.suffix}"
             hint = "" if self._kind == "matroska" else "; .mkv holds all"
             reason = getattr(error, "strerror", None) or error  # the whole of it names a file that nobody knows

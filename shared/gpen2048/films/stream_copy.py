@@ -1,4 +1,4 @@
-"""A film's sound (audio) on its way into another file, packet by packet and not decoded."""
+"""A film's sound (audio), subtitles and attachments on their way into another file, packet by packet, not decoded."""
 
 from __future__ import annotations
 
@@ -10,44 +10,83 @@ from .frames import fraction, opened, pyav
 from .reading import Film
 
 NAMES = {"language": "language", "name": "title", "title": "title"}  # a stream's, which QuickTime has its own word for
+UNKNOWN_KIND = "application/octet-stream"
 JOINED = 0.25  # seconds: times that fall back by more are those of another film
 
 
-class Sound:
-    """The audio streams of `film`, read anew from its file; those of codecs that PyAV does not know are left out.
+class StreamCopy:
+    """The audio and subtitle streams of `film`, read anew from its file; those of unknown codecs are left out.
 
-    `described` names their codecs, "" for none.
+    `sound` names the codecs of the audio, "" for none. What is left out is told to the film: sound in its `problems`,
+    subtitles and attachments, such as their fonts, in its `notes`.
     """
 
     def __init__(self, film: Film):
         self._film = film
         self._source = opened(film.path)
-        self._streams = [stream for stream in self._source.streams.audio if stream.codec_context is not None]
-        self.described = ", ".join(sorted({stream.codec_context.name for stream in self._streams}))
-        if len(self._streams) < len(self._source.streams.audio):
+        audio = [stream for stream in self._source.streams.audio if stream.codec_context is not None]
+        self.sound = ", ".join(sorted({stream.codec_context.name for stream in audio}))
+        if len(audio) < len(self._source.streams.audio):
             film.problems.append("sound of a codec that PyAV does not know was left out")
-        self._container: Any = None
+        self._streams: list[Any] = audio
         self._targets: dict[int, Any] = {}
         self._clocks: dict[int, Clock] = {}
-        self._packets = self._read()
+        self._packets: Iterator[tuple[float, Any]] = iter(())
         self._next: tuple[float, Any] | None = None
+        self._container: Any = None
 
     def begin(self, container: Any) -> None:
         """Adds the streams to PyAV's output `container`."""
         self._container = container
         self._targets = {stream.index: _add_like(container, stream) for stream in self._streams}
+        self._add_subtitles()
+        self._copy_attachments()
         step = 0 if container.format.name == "matroska" else 1
         self._clocks = {stream.index: Clock(step) for stream in self._streams}
+        self._packets = self._read()
         self._next = next(self._packets, None)
 
     def copy_until(self, seconds: float) -> None:
-        """Copies what sounds before `seconds`, so that sound and pictures lie next to each other in the file."""
-        while self._next is not None and self._next[0] <= seconds:
+        """Copies what sounds before `seconds`, so that sound and pictures lie next to each other in the file.
+
+        Subtitles are few, and may lie far before the sound of their time: they go at once, and PyAV keeps them until
+        their time comes.
+        """
+        while self._next is not None and (self._next[0] <= seconds or self._next[1].stream.type == "subtitle"):
             self._container.mux(self._next[1])
             self._next = next(self._packets, None)
 
     def close(self) -> None:
         self._source.close()
+
+    def _add_subtitles(self) -> None:
+        """Those that the container can hold."""
+        left: set[str] = set()
+        for stream in self._source.streams.subtitles:
+            try:
+                self._targets[stream.index] = _add_like(self._container, stream)
+                self._streams.append(stream)
+            except (AttributeError, ValueError):  # of a codec unknown to PyAV, or to the container
+                left.add(getattr(stream.codec_context, "name", "of a codec that PyAV does not know"))
+        if left:
+            self._film.notes.append(f"subtitles left out ({', '.join(sorted(left))}){self._hint}")
+
+    def _copy_attachments(self) -> None:
+        """Such as the fonts of subtitles; only Matroska has them, and only newer PyAV knows how to add them."""
+        attached = [stream for stream in self._source.streams if stream.type == "attachment"]
+        if attached and not (self._is_matroska and hasattr(self._container, "add_attachment")):
+            self._film.notes.append(f"{len(attached)} attachments left out{self._hint}")
+            return
+        for stream in attached:
+            self._container.add_attachment(stream.name or "attachment", stream.mimetype or UNKNOWN_KIND, stream.data)
+
+    @property
+    def _is_matroska(self) -> bool:
+        return self._container.format.name == "matroska"
+
+    @property
+    def _hint(self) -> str:
+        return "" if self._is_matroska else "; .mkv holds more"
 
     def _read(self) -> Iterator[tuple[float, Any]]:
         """Packets with the time they belong to, in order; what is damaged is told to the film."""
