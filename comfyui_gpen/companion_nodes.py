@@ -46,8 +46,9 @@ class GPENDetectFaces(io.ComfyNode):
     def execute(cls, image: torch.Tensor, gpen_model: Any, **widgets: Any) -> io.NodeOutput:
         from .detecting import detect
         from .frames import Frames
+        from .model import wired
 
-        return io.NodeOutput(*detect(gpen_model, Frames(image), read_options(widgets)))
+        return io.NodeOutput(*detect(wired(gpen_model), Frames(image), read_options(widgets)))
 
 
 class GPENRestoreCrop(io.ComfyNode):
@@ -71,5 +72,6 @@ class GPENRestoreCrop(io.ComfyNode):
     def execute(cls, image: torch.Tensor, gpen_model: Any, **widgets: Any) -> io.NodeOutput:
         from .cropping import restore_crops
         from .frames import Frames
+        from .model import wired
 
-        return io.NodeOutput(restore_crops(gpen_model, Frames(image), read_options(widgets).strength))
+        return io.NodeOutput(restore_crops(wired(gpen_model), Frames(image), read_options(widgets).strength))

@@ -59,6 +59,13 @@ class GpenModel:
         return self.parser
 
 
+def wired(given: object) -> GpenModel:
+    """What came over a GPEN_MODEL wire, which a wire of any type may stand for; InvalidOptionError if it is no such."""
+    if not isinstance(given, GpenModel):
+        raise InvalidOptionError(f"gpen_model is of type {type(given).__name__}; wanted what Load GPEN gives")
+    return given
+
+
 @cancellable(stop_if_interrupted)
 def load_model(model_name: str, detector_name: str, precision: str) -> GpenModel:
     """Reads the files into the offload device's memory. GpenError says what is wrong with a name or a file."""

@@ -68,13 +68,14 @@ class GPENRestoreFaces(io.ComfyNode):
     ) -> io.NodeOutput:
         from .choosing import Choice
         from .frames import Frames
+        from .model import wired
         from .restoring import Restoring
         from .upscaling import ModelBackground
 
         frames, options = Frames(image), read_options(widgets)
         background = ModelBackground(upscale_model) if upscale_model is not None and options.scale != 1 else None
         choice = Choice(frames, mask, bboxes)
-        done = Restoring(gpen_model, options, frames, choice, background, sequence).run()
+        done = Restoring(wired(gpen_model), options, frames, choice, background, sequence).run()
         return io.NodeOutput(done.image, done.mask, done.crops or nothing(), done.report)
 
 

@@ -264,3 +264,9 @@ def test_a_crop_is_restored_at_the_networks_size(nodes: dict[str, Any], model: A
     assert image.shape == (5, 64, 64, 3) and torch.allclose(image, crops, atol=1e-4)  # a pass-through network
     (image,) = nodes["GPENRestoreCrop"].execute(torch.rand(1, 100, 80, 3), model).args
     assert image.shape == (1, 64, 64, 3)
+
+
+@pytest.mark.parametrize("node", ["GPENRestoreFaces", "GPENDetectFaces", "GPENRestoreCrop"])
+def test_a_wire_of_any_type_that_brings_another_model(nodes: dict[str, Any], node: str) -> None:
+    with pytest.raises(ValueError, match="gpen_model is of type Linear; wanted what Load GPEN gives"):
+        nodes[node].execute(torch.rand(1, 64, 64, 3), torch.nn.Linear(1, 1))
