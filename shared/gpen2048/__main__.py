@@ -15,8 +15,11 @@ def main() -> int:
     """The exit code of the command in `sys.argv`."""
     if "OMP_WAIT_POLICY" not in os.environ:  # what the user chose; libgomp would heed the count before it
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when PyTorch is loaded, which the command does
-    from .cli import main as run
-
+    try:
+        from .cli import main as run
+    except KeyboardInterrupt:  # the imports take seconds
+        print("gpen2048: interrupted", file=sys.stderr)
+        return 130  # 128 + SIGINT, as shells have it
     return run()
 
 
