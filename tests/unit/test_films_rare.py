@@ -13,7 +13,7 @@ import pytest
 import torch
 from gpen2048.errors import UnsupportedFilmError
 from gpen2048.films.frames import FULL_RANGE
-from gpen2048.films.opening import open_film
+from gpen2048.films.opening import open_film, written_suffix
 from gpen2048.films.writing import FilmWriter
 from torch import Tensor
 
@@ -164,3 +164,23 @@ def test_a_pipe_is_no_film(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "in.mp4")
     with pytest.raises(UnsupportedFilmError, match=r"in\.mp4: no file but a device or a pipe; wanted a video file"):
         open_film(tmp_path / "in.mp4")
+
+
+def test_the_sound_of_old_phones_is_kept(tmp_path: Path, group_photo: Tensor) -> None:
+    """AMR, which neither MP4 nor Matroska holds."""
+    if "libopencore_amrnb" not in av.codecs_available:
+        pytest.skip("this PyAV does not write AMR")
+    with av.open(str(tmp_path / "in.3gp"), "w") as container:
+        video, tone = container.add_stream("libx264", rate=25), container.add_stream("libopencore_amrnb", rate=8000)
+        video.width, video.height, video.pix_fmt, tone.layout = 96, 64, "yuv420p", "mono"
+        for _ in range(10):
+            container.mux(video.encode(av.VideoFrame(96, 64, "yuv420p")))
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 3200), np.int16), format="s16", layout="mono")
+        sound.sample_rate = 8000
+        container.mux([*video.encode(None), *tone.encode(sound), *tone.encode(None)])
+    with pytest.raises(UnsupportedFilmError, match=r"h264 video and amrnb sound in \.mp4.*; \.mov holds all"):
+        copy(tmp_path / "in.3gp", tmp_path / "out.mp4", "h264")
+    out = tmp_path / f"out{written_suffix('.3gp')}"
+    copy(tmp_path / "in.3gp", out, "h264")
+    with av.open(str(out)) as film:
+        assert film.streams.audio[0].codec_context.name.startswith("amr")
