@@ -19,8 +19,9 @@ class Terminated(KeyboardInterrupt):
 def stoppable() -> Generator[None]:
     """While this lasts, SIGINT raises KeyboardInterrupt and SIGTERM Terminated, unless the former is ignored.
 
-    They are raised again at the next step of the work: where a signal meets a callback of a library written in C, as
-    numba's compiler has them, what it raises is lost.
+    They are raised again at the next step of the work and at its end, however that is: where a signal meets a callback
+    of a library written in C, as numba's compiler has them, what it raises is lost, and an import turns it into another
+    error.
     """
     if threading.current_thread() is not threading.main_thread():  # only there can signals be met
         yield
@@ -45,3 +46,4 @@ def stoppable() -> Generator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
+        check("ending")
