@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from typing import NoReturn
 
 # Turns that PyTorch's threads on Linux (libgomp) wait actively for each other; its default is 300,000.
 # Where another program keeps a core busy they wait for a thread that has none: the search of a photo of 4000 px took
@@ -15,9 +17,19 @@ def main() -> int:
     """The exit code of the command in `sys.argv`."""
     if "OMP_WAIT_POLICY" not in os.environ:  # what the user chose; libgomp would heed the count before it
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when PyTorch is loaded, which the command does
+    meets = signal.getsignal(signal.SIGINT)
+    if meets is signal.default_int_handler:  # not where a shell has Ctrl-C ignored
+        signal.signal(signal.SIGINT, _leave)
     from .cli import main as run
 
+    signal.signal(signal.SIGINT, meets or signal.SIG_DFL)
     return run()
+
+
+def _leave(*_: object) -> NoReturn:
+    """Nothing is begun yet; and what is raised while packages are imported, some of them lose or take for another."""
+    print("gpen2048: interrupted", file=sys.stderr, flush=True)
+    os._exit(130)  # 128 + SIGINT, as shells have it
 
 
 if __name__ == "__main__":

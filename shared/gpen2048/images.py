@@ -68,16 +68,24 @@ def read_image(path: str | PathLike[str], device: torch.device = CPU) -> Picture
 
     An ICC profile for RGB is kept and the samples stay as they are; CMYK and grey with a profile of their own become
     sRGB. EXIF rotation is applied. Of several frames or pages the first is taken, with a warning in the log.
-    Raises UnsupportedImageError naming the file, what was found and what was wanted (a folder, empty, no picture,
-    damaged, over 178,956,970 pixels, kinds of samples without use here); OSError where the file cannot be opened.
+    Raises UnsupportedImageError naming the file, what was found and what was wanted (a folder, a pipe, empty, no
+    picture, damaged, over 178,956,970 pixels, kinds of samples without use here); OSError where the file cannot be
+    opened.
     """
     path = Path(path)
     if path.is_dir():
         raise UnsupportedImageError(f"{path}: a folder; wanted an image file")
+    if _may_never_end(path):
+        raise UnsupportedImageError(f"{path}: no file but a device or a pipe; wanted an image file")
     try:
         return _decoded(path.read_bytes(), device, str(path))
     except UnsupportedImageError as error:
         raise UnsupportedImageError(f"{path}: {error}") from error
+
+
+def _may_never_end(path: Path) -> bool:
+    """Of pipes those with a name in a folder; one that a shell lays, such as /dev/fd/63 or /dev/stdin, ends."""
+    return path.is_char_device() or (path.is_fifo() and path.absolute().parts[1] != "dev")
 
 
 def decode_image(data: bytes, device: torch.device = CPU, name: str = "a picture") -> Picture:

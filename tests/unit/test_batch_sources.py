@@ -41,6 +41,32 @@ def test_pipes_in_a_folder_are_passed_over(tree: Path) -> None:
     assert find_items(["in"], Path("out")) == before
 
 
+def test_a_pipe_that_is_named_is_refused(tree: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no pipes among its files")
+    os.mkfifo("pipe.mp4")
+    with pytest.raises(UnsupportedImageError, match=r"^pipe\.mp4: no file but a device or a pipe; wanted a file"):
+        find_items(["in", "pipe.mp4"], Path("out"))
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("a.flv", "a.mkv"),
+        ("a.vob", "a.mkv"),
+        ("a.OGV", "a.mkv"),
+        ("a.m2ts", "a.mkv"),
+        ("a.3gp", "a.mov"),
+        ("a.3g2", "a.mov"),
+    ],
+)
+def test_films_of_many_suffixes_are_found_and_named_as_what_can_be_written(tree: Path, name: str, written: str) -> None:
+    (tree / "films").mkdir()
+    (tree / "films" / name).touch()
+    (item,) = find_items(["films"], Path("out"))
+    assert item.is_film and item.output == written
+
+
 def test_a_pattern_keeps_what_is_below_its_fixed_part() -> None:
     assert outputs("in/**/*.*") == ["1.png", "a/2.JPG", "a/b/3.png"]
     assert outputs("in/*/*.JPG") == ["a/2.JPG"]

@@ -310,6 +310,16 @@ def test_a_service_that_is_stopped_leaves_no_half_film(
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+@pytest.mark.usefixtures("detector")
+def test_a_phones_film_is_one(capsys: pytest.CaptureFixture[str], tmp_path: Path, film: Path, network: Path) -> None:
+    film.rename(tmp_path / "film.3gp")
+    command = ["restore", str(tmp_path / "film.3gp"), "--network", str(network), "--device", "cpu", "-o"]
+    assert main([*command, str(tmp_path / "out")]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["film.mov"]
+    assert main([*command, str(tmp_path / "out.3gp")]) == 1
+    assert "out.3gp: wanted a folder, or a name ending in .mp4" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["out.mp4", "out.webm"])
 def test_pictures_do_not_become_a_folder_with_a_films_name(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +60,30 @@ def test_no_cut_file_passes_for_a_whole_one(tmp_path: Path, suffix: str) -> None
     for end in range(1, len(data) - 16, 1 + len(data) // 60):  # PNG's last 16 bytes hold no pixels
         cut.write_bytes(data[:end])
         refusal(cut)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name"), [(".png", "PNG"), (".tif", "TIFF"), (".jpg", "JPEG"), (".webp", "WEBP"), (".bmp", "BMP")]
+)
+def test_a_picture_cut_in_its_head_is_called_cut(tmp_path: Path, suffix: str, name: str) -> None:
+    Image.fromarray((SAMPLES // 257).astype(np.uint8)).save(tmp_path / f"whole{suffix}")
+    data = (tmp_path / f"whole{suffix}").read_bytes()
+    for end in (16, 24, 30, 40):
+        (tmp_path / f"cut{suffix}").write_bytes(data[:end])
+        assert f"{name}, but damaged or cut off" in refusal(tmp_path / f"cut{suffix}")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_only_what_may_never_end_is_refused_unread(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for endless in (tmp_path / "pipe.png", Path("/dev/zero")):
+        assert "no file but a device or a pipe; wanted an image file" in refusal(endless)
+    out, into = os.pipe()  # as a shell has them for <(...)
+    writer = threading.Thread(target=lambda: (os.write(into, photo(".png", tmp_path)), os.close(into)))
+    writer.start()
+    assert read_image(f"/dev/fd/{out}").pixels.shape == (3, 24, 32)
+    writer.join()
+    os.close(out)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".png16", ".tif", ".tif16", ".jpg", ".webp"])

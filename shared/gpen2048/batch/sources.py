@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UnsupportedImageError
-from ..films.opening import FILM_SUFFIXES
+from ..films.opening import FILM_SUFFIXES, written_suffix
 from ..images import readable_suffixes
 
 WRITABLE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -35,7 +35,7 @@ def find_items(sources: Sequence[str], destination: Path) -> list[Item]:
     sources in that file, one a line. Outputs keep the path below the folder, below the fixed part of the pattern, or as
     a list has it; a file named by itself keeps its name. Hidden files, linked folders and what lies in `destination`
     are passed over. Raises UnsupportedImageError for a source that is not there or cannot be listed, for two that would
-    become one output, and for an output that would be a source or is a folder.
+    become one output, for an output that would be a source or is a folder, and for pipes and devices.
     """
     items: dict[str, Item] = {}
     own = destination.resolve()
@@ -104,6 +104,8 @@ def _expand(name: str, destination: Path, *, listed: bool) -> Iterator[tuple[Pat
         found = ((file, file.relative_to(path)) for file in _walk(path, destination))
         wanted = f"a folder with pictures ({' '.join(readable_suffixes())}) or films"
     elif path.exists():
+        if not path.is_file():  # whoever reads a pipe waits for ever
+            raise UnsupportedImageError(f"{name}: no file but a device or a pipe; wanted a file, a folder or a pattern")
         keep = listed and not path.is_absolute() and ".." not in path.parts
         found = iter([(path, path if keep else Path(path.name))])
         wanted = "a file"
@@ -158,4 +160,4 @@ def _writable(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in WRITABLE_SUFFIXES or suffix in WRITABLE_FILM_SUFFIXES:
         return path.as_posix()
-    return path.with_suffix(".mkv" if suffix in FILM_SUFFIXES else ".png").as_posix()
+    return path.with_suffix(written_suffix(suffix) if suffix in FILM_SUFFIXES else ".png").as_posix()

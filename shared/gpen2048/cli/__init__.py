@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import NoReturn
 
 from ..errors import GpenError, is_out_of_memory
 from . import batching, benching, comparing, inspecting, passing, restoring, weights
 from .reporting import told
+from .stopping import Terminated, stoppable
 
 FAILED = 1
 INTERRUPTED, UNREAD, TERMINATED = 130, 141, 143  # 128 + SIGINT, SIGPIPE and SIGTERM, as shells have it
-
-
-class Terminated(KeyboardInterrupt):
-    """Raised where SIGTERM met the program."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
-        with _terminated_as_interrupted():
+        with stoppable():
             code = int(options.run(options))
             if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  as under pythonw
                 sys.stdout.flush()
@@ -51,23 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"gpen2048: {told(error)}", file=sys.stderr)
         return FAILED
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Generator[None]:
-    """SIGTERM, as from a service's manager, ends the work as Ctrl-C does, so that nothing half written is left."""
-
-    def end(*_: object) -> NoReturn:
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be met
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _drop_output() -> None:

@@ -6,6 +6,8 @@ import sys
 from types import TracebackType
 from typing import Any
 
+from ..cancelling import check_cancelled
+
 
 def unseen() -> bool | None:
     """For tqdm: True where there is no stderr at all, as under pythonw; None: it looks for a terminal."""
@@ -38,6 +40,7 @@ class FaceBar:
             self._bar.close()
 
     def update(self, done: int, total: int, what: str) -> None:
+        check_cancelled(what)
         if self._bar is None:
             return
         self._bar.total = total

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidOptionError, UnsupportedFilmError
-from ..films.opening import FILM_SUFFIXES
+from ..films.opening import FILM_SUFFIXES, written_suffix
 from ..films.restoring import FilmReport, restore_film
 from ..films.writing import CODECS, CONTAINERS, QUALITY, WORST, check_coding
 from ..options import RestoreOptions
@@ -25,7 +25,7 @@ from .progress import FaceBar
 from .reporting import told, write_json
 from .sources import PICTURES, Job, Kind, holds, plan
 
-FILMS = Kind(lambda: FILM_SUFFIXES, tuple(CONTAINERS), otherwise=".mkv")
+FILMS = Kind(lambda: FILM_SUFFIXES, tuple(CONTAINERS), otherwise=written_suffix)
 OF_ONE_PICTURE = ("landmarks", "compare", "save_mask")  # flags
 
 

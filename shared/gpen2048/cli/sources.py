@@ -14,14 +14,14 @@ from ..images import FORMATS, readable_suffixes
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of files: suffixes that can be read and written, and the one for what cannot be written `otherwise`."""
+    """A kind of files: suffixes that can be read and written, and which is for a suffix that cannot be written."""
 
     readable: Callable[[], tuple[str, ...]]
     writable: tuple[str, ...]
-    otherwise: str
+    otherwise: Callable[[str], str]
 
 
-PICTURES = Kind(readable_suffixes, tuple(FORMATS), otherwise=".png")
+PICTURES = Kind(readable_suffixes, tuple(FORMATS), otherwise=lambda _: ".png")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def _is_source(path: Path, kind: Kind) -> bool:
 
 
 def _writable_name(source: Path, kind: Kind) -> str:
-    return source.name if source.suffix.lower() in kind.writable else source.stem + kind.otherwise
+    suffix = source.suffix.lower()
+    return source.name if suffix in kind.writable else source.stem + kind.otherwise(suffix)
 
 
 def _refuse_collisions(jobs: Sequence[Job], overwrite: bool) -> None:

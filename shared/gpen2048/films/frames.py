@@ -27,6 +27,8 @@ _BICUBIC, _FULL_CHROMA, _ACCURATE = 4, 0x2000, 0x40000
 CONVERSION = _BICUBIC | _FULL_CHROMA | _ACCURATE
 # FFmpeg's AVColorSpace (libavutil/pixfmt.h), the same as ITU-T H.273.
 RGB, BT709, UNSPECIFIED, BT601 = 0, 1, 2, 6
+RESERVED = 3  # a number without a meaning, which players pass over
+CONVERTED = (RGB, BT709, UNSPECIFIED, 4, 5, BT601, 7, 9)  # the matrices that libswscale knows
 UNSPECIFIED_RANGE, LIMITED_RANGE, FULL_RANGE = 0, 1, 2  # AVColorRange; limited: lightness from 16 to 235
 HIGHEST_SD = 576  # rows; an untagged film with more is taken for BT.709, as players do
 
@@ -98,7 +100,7 @@ class Coding:
         return cls(
             pixel_format=frame.format.name.replace("yuvj", "yuv"),
             bits=bits,
-            matrix=int(frame.colorspace),
+            matrix=_matrix(frame),
             primaries=int(decoder.color_primaries),
             transfer=int(decoder.color_trc),
             range=FULL_RANGE if full else LIMITED_RANGE,
@@ -108,6 +110,13 @@ class Coding:
         """The matrix between RGB and the stored values, guessed where the film does not tell."""
         guess = BT601 if height <= HIGHEST_SD else BT709
         return guess if self.matrix in (RGB, UNSPECIFIED) else self.matrix
+
+
+def _matrix(frame: Any) -> int:
+    """What a frame says; grey, palettes and RGB have no use for it, and may say what cannot be converted."""
+    matrix = int(frame.colorspace)
+    is_yuv = len(frame.format.components) >= 3 and not frame.format.is_rgb
+    return matrix if matrix in CONVERTED or (is_yuv and matrix != RESERVED) else UNSPECIFIED
 
 
 def _is_grey(form: Any) -> bool:
@@ -147,7 +156,7 @@ def _unlocated(frame: Any) -> Any:
 
 def encoded(pixels: Tensor, coding: Coding, pts: int, duration: int, time_base: Fraction) -> Any:
     """PyAV's frame with `pixels` (3, H, W) in [0, 1], stored as `coding` says, shown at `pts` for `duration`."""
-    samples = to_samples(pixels, 8 if coding.bits == 8 else 16)
+    samples = to_samples(pixels, 8 if coding.bits <= 8 else 16)
     frame = pyav().VideoFrame.from_ndarray(samples, format=_format(coding))
     frame.colorspace = coding.matrix_for(frame.height)
     frame = frame.reformat(format=coding.pixel_format, interpolation=CONVERSION, dst_color_range=coding.range)
@@ -158,7 +167,7 @@ def encoded(pixels: Tensor, coding: Coding, pts: int, duration: int, time_base: 
 
 
 def _format(coding: Coding) -> str:
-    return "rgb24" if coding.bits == 8 else "rgb48le"
+    return "rgb24" if coding.bits <= 8 else "rgb48le"
 
 
 def quarter_turns(frame: Any) -> int:

@@ -13,14 +13,36 @@ import torch
 
 from ..errors import UnsupportedFilmError
 from ..samples import CPU
-from .frames import Coding, fraction, opened, pyav, quarter_turns
+from .frames import CONVERTED, Coding, fraction, opened, pyav, quarter_turns
 from .light import Light
 from .reading import NOTHING, Film, decode
 
-FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv")
+ISO_SUFFIXES = (".mp4", ".m4v", ".mov", ".3gp", ".3g2")
+MPEG_SUFFIXES = (".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts")
+FILM_SUFFIXES = (*ISO_SUFFIXES, *MPEG_SUFFIXES, ".mkv", ".webm", ".avi", ".wmv", ".flv", ".ogv")
+# Of those that FFmpeg does not convert (ITU-T H.273, table 4).
+MATRICES = {
+    8: "YCgCo",
+    10: "BT.2020 with constant luminance",
+    11: "Y'D'zD'x",
+    12: "chromaticity-derived",
+    13: "chromaticity-derived with constant luminance",
+    14: "ICtCp",
+    15: "IPT-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
+}
 COVER_PICTURE = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC (libavformat/avformat.h)
 FALLBACK_RATE = Fraction(25)
 AVI_PLACEHOLDER = 1 << 30  # frames (AVI_MAX_RIFF_SIZE of FFmpeg's libavformat/riff.h)
+
+
+def written_suffix(suffix: str) -> str:
+    """Of the film to be made of one that ends as `suffix`, in small letters, where that one cannot be written.
+
+    Matroska holds nearly all sound there is, but not that of old phones (AMR).
+    """
+    return ".mov" if suffix in (".3gp", ".3g2") else ".mkv"
 
 
 @contextmanager
@@ -42,8 +64,9 @@ def open_film(path: str | PathLike[str], device: torch.device = CPU) -> Film:
     damaged from the beginning; OSError where the file cannot be opened.
     """
     path = Path(path)
-    if path.is_dir():
-        raise UnsupportedFilmError(f"{path}: a folder; wanted a video file")
+    if path.exists() and not path.is_file():  # whoever reads a pipe waits for ever
+        what = "a folder" if path.is_dir() else "no file but a device or a pipe"
+        raise UnsupportedFilmError(f"{path}: {what}; wanted a video file")
     with _named(path):
         container = opened(path)
     try:
@@ -76,6 +99,8 @@ def _flags(disposition: Any) -> int:
 
 def _film(path: Path, container: Any, stream: Any, first: Any, device: torch.device) -> Film:
     """The facts, as the `first` frame and the container tell them."""
+    coding = Coding.of(first, stream.codec_context)
+    _check_matrix(path, coding.matrix)
     sideways = quarter_turns(first) % 2 == 1
     aspect = fraction(stream.sample_aspect_ratio) or Fraction(1)
     time_base = fraction(stream.time_base) or 1 / FALLBACK_RATE
@@ -88,7 +113,7 @@ def _film(path: Path, container: Any, stream: Any, first: Any, device: torch.dev
         path=path,
         container=container,
         stream=stream,
-        coding=Coding.of(first, stream.codec_context),
+        coding=coding,
         size=(first.width, first.height) if sideways else (first.height, first.width),
         sample_aspect=1 / aspect if sideways else aspect,
         time_base=time_base,
@@ -101,7 +126,24 @@ def _film(path: Path, container: Any, stream: Any, first: Any, device: torch.dev
         device=device,
         is_interlaced=bool(getattr(first, "interlaced_frame", False)),
         light=Light.of(first),
+        delay=_delay(stream, first) if container.format.name == "avi" else None,
     )
+
+
+def _delay(stream: Any, first: Any) -> int | None:
+    """How long the `first` frame of an AVI waits for others that are decoded before they are shown; None for no time.
+
+    An AVI tells of no times to show frames at. FFmpeg guesses them, in the order in which they are decoded for H.264.
+    """
+    start = stream.start_time or 0
+    delay = 0 if first.dts is None else int(first.dts) - start
+    return None if first.pts == start and not delay else delay
+
+
+def _check_matrix(path: Path, matrix: int) -> None:
+    if matrix not in CONVERTED:
+        seen = f"its colours are stored as {MATRICES.get(matrix, 'what nobody knows')} (matrix {matrix})"
+        raise UnsupportedFilmError(f"{path}: {seen}; wanted BT.601, BT.709 or BT.2020; convert it before")
 
 
 def _avi_length(path: Path, count: int, rate: Fraction) -> tuple[float, int]:

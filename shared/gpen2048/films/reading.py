@@ -29,8 +29,9 @@ class Film:
     `size` is height and width of the upright pictures; `time_base` the unit of times, in seconds; `rate` frames per
     second, on average; `seconds` and `count`, in frames, how long it says it is, 0 where that is not to be known, from
     the time `start` on; `begin` when in seconds its first picture or sound comes. `device` is where frames go.
-    `is_interlaced` tells of two half pictures in each; `light` is what an HDR film says of its own. `problems` fills
-    while they are read: what could not be; `notes` tell what else of it is not in the film written like it.
+    `is_interlaced` tells of two half pictures in each; `light` is what an HDR film says of its own. `delay`, where the
+    file tells only when a frame is decoded, is from when its picture is shown until then. `problems` fills while they
+    are read: what could not be; `notes` tell what else of it is not in the film written like it.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Film:
     device: torch.device
     is_interlaced: bool = False
     light: Light = Light()
+    delay: int | None = None
     problems: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
 
@@ -105,8 +107,9 @@ class Film:
         before = None
         with suppress(pyav().error.FFmpegError):  # beyond such a place nothing is decoded either
             for packet in self.container.demux(self.stream):
-                if packet.pts is not None:
-                    found.append((packet.pts, bool(packet.is_keyframe)))
+                time = packet.pts if self.delay is None else packet.dts
+                if time is not None:
+                    found.append((time, bool(packet.is_keyframe)))
                 if packet.dts is not None:
                     if before is not None and packet.dts < before:
                         return []
@@ -146,17 +149,24 @@ class Film:
         self.container.seek(time, stream=self.stream, backward=True)
         frames = decode(self.container, self.stream)
         first = next(frames, None)
-        if first is None or first.pts is None or first.pts > time:
+        shown = None if first is None else self._told_time(first)
+        if shown is None or shown > time:
             yield from self._decode_from(None)
         else:
             yield first
             yield from frames
 
     def _time_of(self, frame: Any, before: int | None) -> int:
-        """Its pts; where there is none, or it does not grow, one frame after the one `before`."""
-        if frame.pts is not None and (before is None or frame.pts > before):
-            return int(frame.pts)
+        """When it is shown; where the file does not tell, or it does not grow, one frame after the one `before`."""
+        told = self._told_time(frame)
+        if told is not None and (before is None or told > before):
+            return told
         return 0 if before is None else before + self._step
+
+    def _told_time(self, frame: Any) -> int | None:
+        if self.delay is None:
+            return None if frame.pts is None else int(frame.pts)
+        return None if frame.dts is None else int(frame.dts) - self.delay
 
     @property
     def _step(self) -> int:

@@ -160,7 +160,8 @@ class FilmWriter:
         except (pyav().error.FFmpegError, ValueError) as error:
             sound = f" and {self._copied.sound} sound" if self._copied.sound else ""
             what = f"{self.codec} video{sound} in {self.path.suffix}"
-            hint = "" if self._kind == "matroska" else "; .mkv holds all"
+            holder = ".mov" if "amr" in self._copied.sound else ".mkv"  # AMR is the sound of old phones
+            hint = "" if self._kind == CONTAINERS[holder] else f"; {holder} holds all"
             reason = getattr(error, "strerror", None) or error  # the whole of it names a file that nobody knows
             raise UnsupportedFilmError(f"{self.path}: cannot be written ({what}: {reason}){hint}") from error
 

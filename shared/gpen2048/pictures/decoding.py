@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 178_956_970  # Pillow's own limit, beyond which it suspects a decompression bomb; here whatever a host sets
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp")
+KINDS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF")  # as Pillow calls those of the suffixes
 WANTED = "a PNG, JPEG, WebP, TIFF or another picture that Pillow reads"
 DEEPEST_16 = 65535
 ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
@@ -78,10 +79,21 @@ def _open(data: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise UnsupportedImageError(f"{error} Wanted at most {MAX_PIXELS:,} pixels") from error
     except Exception as error:
+        begun = _begun(data)
+        if begun:
+            raise UnsupportedImageError(f"{begun}, but damaged or cut off; wanted a whole file") from error
         raise UnsupportedImageError(f"not a picture (it begins with {data[:8]!r}); wanted {WANTED}") from error
     if image.width * image.height > MAX_PIXELS:
         raise UnsupportedImageError(f"{image.width} x {image.height} pixels; wanted at most {MAX_PIXELS:,} in all")
     return image
+
+
+def _begun(data: bytes) -> str:
+    """The format that the first bytes are of, though Pillow cannot read on; "" for none of KINDS."""
+    from PIL import Image
+
+    known: dict[str, Any] = {name: Image.OPEN[name][1] for name in KINDS if name in Image.OPEN}
+    return next((name for name, begins in known.items() if begins(data[:16]) is True), "")
 
 
 def _decode(data: bytes, image: Image.Image) -> tuple[Samples, PictureMetadata]:
