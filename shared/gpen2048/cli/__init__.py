@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import NoReturn
 
 from ..errors import GpenError, is_out_of_memory
 from . import batching, benching, comparing, inspecting, passing, restoring, weights
+from .interrupting import Interrupts, Terminated, leave
 from .reporting import told
 
 FAILED = 1
 INTERRUPTED, UNREAD, TERMINATED = 130, 141, 143  # 128 + SIGINT, SIGPIPE and SIGTERM, as shells have it
-
-
-class Terminated(KeyboardInterrupt):
-    """Raised where SIGTERM met the program."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,8 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper) and stream.errors == "strict":  # a name it cannot show is no failure
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
+    interrupts, is_program = Interrupts(), arguments is None
+    with interrupts.handled(is_program=is_program):
+        code = _run(options, interrupts)
+        if is_program and interrupts.met > 1:
+            leave(code)
+    return code
+
+
+def _run(options: argparse.Namespace, interrupts: Interrupts) -> int:
     try:
-        with _terminated_as_interrupted():
+        with interrupts.met_in_work():
             code = int(options.run(options))
             if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  as under pythonw
                 sys.stdout.flush()
@@ -51,23 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"gpen2048: {told(error)}", file=sys.stderr)
         return FAILED
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Generator[None]:
-    """SIGTERM, as from a service's manager, ends the work as Ctrl-C does, so that nothing half written is left."""
-
-    def end(*_: object) -> NoReturn:
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be met
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _drop_output() -> None:
