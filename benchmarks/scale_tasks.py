@@ -22,9 +22,9 @@ MIDDLE = "middle"
 
 
 def known_faces(source: Path) -> Sequence[Any]:
-    from gpen2048.cli.landmarks import read_landmarks
+    from gpen2048.cli.landmarks import FaceFile
 
-    return read_landmarks(source.with_suffix(".json"), source)
+    return FaceFile(source.with_suffix(".json"))(source)
 
 
 def build(size: int, detector: str | None = None, *, threads: int = 1, precision: str = "fp32") -> Any:

@@ -22,6 +22,7 @@ from gpen2048.batch.seats import spread
 from gpen2048.batch.stage import Door, NetworkStage, StoppedError
 from gpen2048.cli import batching, main
 from gpen2048.cli.flags import read_option_flags
+from gpen2048.cli.landmarks import FaceFile
 from gpen2048.faces import Face
 from gpen2048.inference import Network
 from gpen2048.options import RestoreOptions
@@ -135,6 +136,39 @@ def test_landmarks_are_for_no_films_and_that_is_said_before_any_work(run: Any, t
     code, _, errors = run("batch", tmp_path / "in", tmp_path / "out")
     assert code == 1 and "--landmarks is for single pictures; wanted none with films" in errors
     assert "a.mp4" in errors and len(errors.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["batch", "restore"])
+def test_a_report_of_many_pictures_is_read_once(
+    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    read: list[Path] = []
+    original = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda path, *how, **more: read.append(path) or original(path, *how, **more))
+    assert run(command, folder / "0", *(["-o"] if command == "restore" else []), tmp_path / "out")[0] == 0
+    assert len(files(tmp_path / "out")) == 2 and read.count(folder / "faces.json") == 1
+
+
+def test_faces_of_many_pictures_are_looked_up_without_going_through_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{number}.png" for number in range(100)]
+    report = [{"input": name, "faces": [{"landmarks": [[n, 0], [n + 9, 0], [n + 4, 4], [n, 9], [n + 9, 9]]}]}
+              for n, name in enumerate(names)]  # fmt: skip
+    (tmp_path / "r.json").write_text(json.dumps({"pictures": report}))
+    resolved: list[Path] = []
+    original = Path.resolve
+    monkeypatch.setattr(Path, "resolve", lambda path, *how: resolved.append(path) or original(path, *how))
+    find_faces = FaceFile(tmp_path / "r.json")
+    found = [find_faces(tmp_path / name) for name in names]  # by their names, as they were elsewhere
+    assert [[face.landmarks[0, 0] for face in faces] for faces in found] == [[n] for n in range(100)]
+    assert len(resolved) == 200
+
+
+def test_a_report_that_is_none_ends_a_batch_before_it_begins(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text("[{}]")
+    code = main(["batch", str(folder / "0"), str(tmp_path / "out"), "--demo", "--landmarks", str(tmp_path / "r.json")])
+    assert code == 1 and not (tmp_path / "out").exists()
 
 
 def test_other_options_do_all_again(run: Any, folder: Path, tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ import torch
 from gpen2048.batch.engine_local import LocalEngine
 from gpen2048.batch.film_cutting import spans
 from gpen2048.batch.film_folders import remove_leftovers
-from gpen2048.batch.manifest import Manifest, Record
+from gpen2048.batch.manifest import Manifest
 from gpen2048.batch.recipe import Recipe, file_hash, what_to_do
+from gpen2048.batch.records import Record
 from gpen2048.batch.restoring import PictureRestorer
 from gpen2048.batch.running import run
 from gpen2048.batch.sources import find_items

@@ -16,10 +16,11 @@ from types import SimpleNamespace
 import gpen2048
 import pytest
 from gpen2048.batch import picture_jobs
-from gpen2048.batch.manifest import Manifest, Record
+from gpen2048.batch.manifest import Manifest
 from gpen2048.batch.outputs import write_part
 from gpen2048.batch.pictures import Original, Restored
 from gpen2048.batch.recipe import Recipe, what_to_do, why_to_do
+from gpen2048.batch.records import Record
 from gpen2048.batch.running import run
 from gpen2048.batch.sources import Item, find_items
 from gpen2048.errors import GpenError
@@ -162,7 +163,18 @@ def test_what_others_are_writing_beside_a_batch_stays(tmp_path: Path) -> None:
         assert other.exists()
 
 
-@pytest.mark.parametrize("rest", [b'{"file": "0.png", "label": 3}\n{"file": "1.p', b"\n", b"0.png,3\n"])
+FOREIGN = [
+    b'{"file": "0.png", "label": 3}\n{"file": "1.p',
+    b"\n",
+    b"0.png,3\n",
+    b'{"output": "0.png", "label": 3}\n',  # a line may begin as ours do
+    b'{"output": "0.png", "source": "a.png", "options_hash": 7}\n{"output": "1.png", "label": 3',
+    b'{"output": "0.png"}',  # and end the file without an end of the line
+    b'{"started": "now"}\n"started options_hash"\n["options_hash", "started"]\n7\n',
+]
+
+
+@pytest.mark.parametrize("rest", FOREIGN)
 def test_somebody_elses_manifest_is_left_alone(items: list[Item], tmp_path: Path, rest: bytes) -> None:
     """Data sets have files of that name."""
     path = tmp_path / "out" / "manifest.jsonl"
@@ -183,6 +195,20 @@ def test_a_destination_that_goes_away_ends_the_run(items: list[Item], tmp_path: 
         with pytest.raises(GpenError, match="no longer the folder that this run began in"):
             list(records)
     assert not list(out.rglob("*.png"))
+
+
+@pytest.mark.parametrize("length", [1, 14, 20, 40, 70, -1, None])
+@pytest.mark.parametrize("note", [True, False])
+def test_a_first_line_that_was_cut_off_is_ours(items: list[Item], tmp_path: Path, length: int, note: bool) -> None:
+    out = tmp_path / "out"
+    with Manifest(out) as manifest:
+        if note:
+            manifest.note({"started": "now", "options_hash": "a", "options": {"strength": 1}})
+        else:
+            manifest.add(Record("0/0.png", 'say "it": 0.png', "hash", 1, 2, "options", "network"))
+    path = out / "manifest.jsonl"
+    path.write_bytes(path.read_bytes()[:length])
+    assert len(batch(items, out)) == len(items)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gpen2048.batch.manifest import Manifest
+from gpen2048.batch.patterns import matches
+from gpen2048.batch.picture_jobs import do_pictures
+from gpen2048.batch.pictures import Restored
+from gpen2048.batch.recipe import Recipe
 from gpen2048.batch.sources import Item, find_items
 from gpen2048.errors import UnsupportedImageError
 
@@ -140,9 +146,11 @@ def test_an_output_that_is_a_folder_is_refused(tree: Path) -> None:
         find_items(["in/1.png"], Path("d"))
 
 
-def test_folders_that_cannot_be_listed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "a.png").touch()
+@pytest.mark.parametrize("pattern", ["", "**/*.png", "s*/*.png", "*/**"])
+def test_folders_that_cannot_be_listed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str) -> None:
+    for folder in (tmp_path, tmp_path / "sub", tmp_path / "there"):
+        folder.mkdir(exist_ok=True)
+        (folder / "a.png").touch()
     listed = os.scandir
 
     def refuse(path: Any) -> Any:
@@ -152,7 +160,61 @@ def test_folders_that_cannot_be_listed_are_named(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UnsupportedImageError, match=r"sub: Permission denied; wanted a folder that can be read"):
-        find_items([str(tmp_path)], tmp_path / "out")
+        find_items([str(tmp_path / pattern)], tmp_path / "out")
+    assert find_items([str(tmp_path / "t*" / "*.png")], tmp_path / "out")  # which need not look there
+    assert find_items([str(tmp_path / "**" / "*.png")], tmp_path / "sub")  # nor below the destination
+
+
+def test_files_in_a_folder_that_may_not_be_searched_are_sources_whose_reading_fails(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, unsearchable: Any
+) -> None:
+    """Such a folder (r--) may be listed, and nothing more."""
+    folder = tree / "in" / "a" / "b"
+    unsearchable(monkeypatch, folder)
+    wanted = ["1.png", "a/2.JPG", "a/b/3.png"]
+    assert outputs(str(tree / "in")) == wanted == outputs(str(tree / "in/**/*.*"))
+    assert outputs(f"{folder}/*.bmp") == ["3.png"]
+    items = find_items([str(tree / "in/1.png"), f"{folder}/3.bmp"], Path("d"))
+    with Manifest(tree / "d") as manifest:
+        records = do_pictures(manifest, Recipe("options", "network"), items, lambda _: [Restored(b"done")])
+    assert [(record.output, record.error) for record in records] == [
+        ("1.png", ""),
+        ("3.png", "Permission denied; wanted a file that can be read"),
+    ]
+
+
+def test_a_pattern_matches_what_glob_does(tree: Path) -> None:
+    """Whose `**` follows links, as ours does not, and so would not come to an end here."""
+    for name in ("in/a/[1].png", "in/b.png/c.png", "in/a/..png"):
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).touch()
+    patterns = [
+        "in/*",
+        "in/*/*",
+        "*/*.png",
+        "in/**",
+        "in/**/*",
+        "**",
+        "**/a/*",
+        "in/**/b/**/*.bmp",
+        "in/[!a]*",
+        "*/1.png",
+    ]
+    patterns += ["in/a/[[]1].png", "in/.*", "in/.*/*", "in/?.png", "in/*/../*.png", "./in/*.png", "no*", "in/1.png/*"]
+    for pattern in (*patterns, *(str(tree / pattern) for pattern in patterns)):
+        wanted = {path for name in glob.glob(pattern, recursive=True) if (path := Path(name)).is_file()}
+        assert [path for path in matches(pattern, Path("/nowhere")) if path.is_file()] == sorted(wanted, key=str)
+    for name in ("up", "again"):
+        (tree / "in" / "a" / name).symlink_to(tree / "in", target_is_directory=True)
+    assert outputs("in/**/*.*") == ["1.png", "a/2.JPG", "a/[1].png", "a/b/3.png", "b.png/c.png"]
+
+
+def test_sources_may_lie_below_the_destination(tree: Path) -> None:
+    """Only what is found there is passed over."""
+    assert outputs("other/*.png", destination=".") == ["1.png"] == outputs("other", destination=".")
+    assert outputs("in/**/*.png", destination=".") == ["1.png", "out/1.png"]
+    with pytest.raises(UnsupportedImageError, match=r"in/1\.png would be written over itself"):
+        outputs("*/*.png", destination=".")
 
 
 def test_a_list_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import os
 import shutil
 from pathlib import Path
 
-from .manifest import Manifest, Record
+from .manifest import Manifest
+from .records import Record
 from .sources import is_there
 
 LONGEST_NAME = 255  # bytes, on most file systems

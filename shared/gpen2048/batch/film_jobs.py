@@ -16,11 +16,12 @@ from ..weight_files.verification import file_hash
 from .film_cutting import spans
 from .film_folders import keep_only, pieces_folder
 from .film_joining import JoiningWriter, read_pieces
-from .manifest import Manifest, Record, one_line
+from .manifest import Manifest
 from .outputs import FATAL, part_name
-from .picture_jobs import with_output
+from .picture_jobs import not_read, with_output
 from .pictures import FilmPiece, Restore, Span
 from .recipe import Recipe, why_though_unchanged
+from .records import Record, one_line
 from .sources import Item
 
 Job = Callable[[Restore], list[Record]]
@@ -28,7 +29,7 @@ Job = Callable[[Restore], list[Record]]
 
 def film_jobs(item: Item, manifest: Manifest, recipe: Recipe) -> Iterator[Job]:
     """One job for each piece of the film `item` that is not on record yet; the last to be done joins them all."""
-    record = Record(item.output, str(item.source.absolute()), "", 0, 0, recipe.options_hash, recipe.network_hash)
+    record = recipe.record(item)
     try:
         stat = item.source.stat()
         record = replace(
@@ -38,7 +39,7 @@ def film_jobs(item: Item, manifest: Manifest, recipe: Recipe) -> Iterator[Job]:
             film.warn()
             cut = spans(film, recipe.piece)
     except (GpenError, OSError, ValueError) as error:
-        what = one_line(error).removeprefix(f"{item.source}: ")  # the record names it
+        what = not_read(error).removeprefix(f"{item.source}: ")  # the record names it
         yield partial(_fail, manifest, replace(record, error=what))
         return
     yield from _Film(item, record, cut, manifest, recipe).jobs()
@@ -84,8 +85,9 @@ class _Film:
         size, recipe = self._record.source_size, self._recipe
         piece = FilmPiece(path, size, self._pieces[name], suffix, recipe.codec, recipe.quality)
         (result,) = restore([piece])
-        record = with_output(replace(self._record, output=name, film=self._item.output), result, self._manifest)
-        record = self._manifest.add(record)
+        with self._manifest.writing():
+            record = with_output(replace(self._record, output=name, film=self._item.output), result, self._manifest)
+            record = self._manifest.add(record)
         with self._lock:
             self._left -= 1
             if record.error and not self._error:

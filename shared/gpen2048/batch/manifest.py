@@ -12,10 +12,10 @@ import json
 import logging
 import os
 import posixpath
-import sys
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -25,37 +25,12 @@ from ..errors import GpenError
 from ..replacing import put_in_place
 from .locking import lock
 from .outputs import FATAL, unfinished
+from .records import Record, has_records, one_line, read_record
+from .writers import Writers
 
 NAME = "manifest.jsonl"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What became of one source. Hashes are SHA-256, in hexadecimal."""
-
-    output: str  # below the destination, with "/" between folders
-    source: str  # in full, as the next run may begin in another folder; older records have it as it was typed
-    source_hash: str
-    source_size: int  # bytes
-    source_time: int  # of its last change, nanoseconds since 1970
-    options_hash: str
-    network_hash: str
-    part: str = ""  # the file name under which the output lay until it was on record
-    output_size: int = 0  # bytes
-    faces: int = 0  # found
-    restored: int = 0
-    seconds: float = 0.0
-    error: str = ""  # why there is no output
-    note: str = ""  # what is wrong with the output all the same
-    remark: str = ""  # what was done otherwise than asked
-    frames: int = 0  # of a film, or of a piece of one
-    film: str = ""  # the output that a piece is for
-
-
-FIELDS = {field.name: (int, float) if field.type in ("int", "float") else (str,) for field in fields(Record)}
-BEGINNINGS = (b'{"output": "', b'{"started": "')  # of our lines, which may have been cut off
 
 
 class Manifest:
@@ -74,6 +49,7 @@ class Manifest:
             raise GpenError(f"{self.path} is no record of a batch; wanted another destination")
         self._file = _open_alone(self.path)
         self._lock = threading.Lock()
+        self._writers = Writers()
         self._records = {record.output: record for record in self._read()}
         self._settle({posixpath.dirname(output) for output in (*self._records, *outputs)})
 
@@ -83,7 +59,15 @@ class Manifest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._writers.end()
         self._file.close()
+
+    def writing(self) -> AbstractContextManager[None]:
+        """For outputs that are written and then added: they are waited for, even where the threads of a run are not.
+
+        Raises StoppedError once the manifest is closed.
+        """
+        return self._writers.one()
 
     def get(self, output: str) -> Record | None:
         """The last record about `output`."""
@@ -132,7 +116,7 @@ class Manifest:
                 try:
                     content: dict[str, Any] = json.loads(line)
                     if "source_hash" in content:
-                        yield _record(content)
+                        yield read_record(content)
                 except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
                     log.warning("%s: line %d is no record; its picture is done again", self.path, number)
         self._file.truncate(end)
@@ -179,16 +163,6 @@ class Manifest:
             log.info("removed %d unfinished files of an earlier run", removed)
 
 
-def has_records(path: Path) -> bool:
-    """Whether a batch has written to the file `path`, or begun to."""
-    with path.open("rb") as lines:
-        return any(b'"options_hash"' in line or _is_begun(line) for line in lines)
-
-
-def _is_begun(line: bytes) -> bool:
-    return any(beginning.startswith(line[: len(beginning)]) for beginning in BEGINNINGS)
-
-
 def _open_alone(path: Path) -> FileIO:
     file = FileIO(str(path), "a+")  # unbuffered: a line reaches the system in one piece
     if not lock(file):
@@ -205,18 +179,3 @@ def _remove(part: Path) -> bool:
         log.warning("%s: an unfinished file that cannot be removed (%s)", part, error.strerror)
         return False
     return True
-
-
-def one_line(error: BaseException) -> str:
-    """What is wrong, as records have it."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _record(content: dict[str, Any]) -> Record:
-    """Fields that this version does not know are left out; hashes that many records share are held once."""
-    known = {name: content[name] for name in FIELDS if name in content}
-    if any(not isinstance(value, FIELDS[name]) or "\0" in str(value) for name, value in known.items()):
-        raise ValueError("not as we write it")
-    for name in ("options_hash", "network_hash"):
-        known[name] = sys.intern(known[name])
-    return Record(**known)

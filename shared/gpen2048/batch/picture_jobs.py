@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .manifest import Manifest, Record, one_line
+from .manifest import Manifest
 from .outputs import FATAL, write_part
 from .pictures import Original, Restore, Restored
 from .recipe import Recipe, hash_of
+from .records import Record, one_line
 from .sources import Item
 
 
@@ -17,20 +18,28 @@ def do_pictures(manifest: Manifest, recipe: Recipe, items: Sequence[Item], resto
     """Reads, restores and writes `items`; bad files are on record as such. Raises OSError when the disk is full."""
     read = [_read(item, recipe) for item in items]
     results = iter(restore([original for _, original in read if original is not None]))
-    done = [with_output(record, next(results), manifest) if original else record for record, original in read]
-    return [manifest.add(record) for record in done]
+    with manifest.writing():
+        done = [with_output(record, next(results), manifest) if original else record for record, original in read]
+        return [manifest.add(record) for record in done]
 
 
 def _read(item: Item, recipe: Recipe) -> tuple[Record, Original | None]:
-    record = Record(item.output, str(item.source.absolute()), "", 0, 0, recipe.options_hash, recipe.network_hash)
+    record = recipe.record(item)
     try:
         stat = item.source.stat()
         data = item.source.read_bytes()
         faces = recipe.find_faces(item.source) if recipe.find_faces else None
     except (OSError, ValueError) as error:
-        return replace(record, error=one_line(error)), None
+        return replace(record, error=not_read(error)), None
     record = replace(record, source_hash=hash_of(data), source_size=stat.st_size, source_time=stat.st_mtime_ns)
     return record, Original(data, Path(item.output).suffix, faces, str(item.source))
+
+
+def not_read(error: Exception) -> str:
+    """Why a source is not read, in words; the record names it."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}; wanted a file that can be read"
+    return one_line(error)
 
 
 def with_output(record: Record, result: Restored, manifest: Manifest) -> Record:

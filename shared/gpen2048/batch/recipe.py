@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..faces import Face
 from ..weight_files.verification import file_hash
-from .manifest import Manifest, Record
+from .manifest import Manifest
+from .records import Record
 from .sources import Item
 
 FindFaces = Callable[[Path], Sequence[Face]]
@@ -29,6 +31,13 @@ class Recipe:
     quality: int = 16
     piece: int = 240
 
+    def record(self, item: Item) -> Record:
+        """Of `item`, of which no more than its names is known yet."""
+        source = str(item.source.absolute())
+        file = os.path.realpath(source)
+        led = "" if file == source else file
+        return Record(item.output, source, "", 0, 0, self.options_hash, self.network_hash, file=led)
+
 
 def what_to_do(
     items: Iterable[Item], manifest: Manifest, recipe: Recipe, *, checksum: bool = False
@@ -47,7 +56,7 @@ def why_to_do(item: Item, manifest: Manifest, recipe: Recipe, *, checksum: bool 
     """ "missing", "changed" or "failed"; "" when it is done."""
     record = manifest.get(item.output)
     why = why_though_unchanged(record, manifest, recipe)
-    return "changed" if not why and record and _has_changed(item.source, record, checksum) else why
+    return "changed" if not why and record and has_changed(item.source, record, checksum=checksum) else why
 
 
 def why_though_unchanged(record: Record | None, manifest: Manifest, recipe: Recipe) -> str:
@@ -68,7 +77,8 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _has_changed(source: Path, record: Record, checksum: bool) -> bool:
+def has_changed(source: Path, record: Record, *, checksum: bool = False) -> bool:
+    """Whether `source` is not what it was when the `record` was made; `checksum` is what_to_do's."""
     try:
         stat = source.stat()
         if not checksum and (stat.st_size, stat.st_mtime_ns) == (record.source_size, record.source_time):

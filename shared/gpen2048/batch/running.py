@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
-from .manifest import Manifest, Record
+from .manifest import Manifest
 from .picture_jobs import do_pictures
 from .pictures import Restore
 from .recipe import Recipe
+from .records import Record
 from .seats import spread
 from .sources import Item
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from glob import has_magic
 from pathlib import Path
 
 from ..errors import UnsupportedImageError
 from ..films.opening import FILM_SUFFIXES, written_suffix
 from ..images import readable_suffixes
+from .patterns import ANY_DEPTH, fixed_part, matches, refuse_folder
 
 WRITABLE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 WRITABLE_FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
@@ -39,9 +42,10 @@ def find_items(sources: Sequence[str], destination: Path) -> list[Item]:
     """
     items: dict[str, Item] = {}
     own = destination.resolve()
+    place = place_finder(own)
     for source, below in _expand_all(sources, own):
         item = Item(source, _writable(below))
-        other = items.setdefault(item.output, item)
+        other = items.setdefault(place(item.output), item)
         if other.source.absolute() != source.absolute() and identity(other.source) != identity(source):
             raise UnsupportedImageError(
                 f"{other.source} and {source} would both be written to {destination / item.output}; "
@@ -61,10 +65,24 @@ def find_items(sources: Sequence[str], destination: Path) -> list[Item]:
 def identity(path: Path) -> object:
     """The same for all names of a file, as there are where A.PNG is a.png; before it is there, its resolved name."""
     try:
-        stat = path.stat()
+        found = path.stat()
     except OSError:
         return path.resolve()
-    return stat.st_dev, stat.st_ino
+    return found.st_dev, found.st_ino
+
+
+def place_finder(destination: Path) -> Callable[[str], str]:
+    """Tells where an output lies: the same of all its names, where links below `destination` lead to one folder.
+
+    A link to a file leads nowhere: it is what an output replaces.
+    """
+    real = cache(os.path.realpath)
+
+    def place(output: str) -> str:
+        target = destination / output
+        return f"{real(target.parent)}/{target.name}"
+
+    return place
 
 
 def is_there(path: Path) -> bool:
@@ -99,18 +117,18 @@ def _expand(name: str, destination: Path, *, listed: bool) -> Iterator[tuple[Pat
     """Files with their paths below the destination."""
     if not name:
         raise UnsupportedImageError("a source has an empty name; wanted a file, a folder or a pattern")
-    path = Path(name)
-    if path.is_dir():
+    path, mode = Path(name), _mode(Path(name))
+    if mode and stat.S_ISDIR(mode):
         found = ((file, file.relative_to(path)) for file in _walk(path, destination))
         wanted = f"a folder with pictures ({' '.join(readable_suffixes())}) or films"
-    elif path.exists():
-        if not path.is_file():  # whoever reads a pipe waits for ever
+    elif mode and (os.path.lexists(path) or not has_magic(name)):
+        if not stat.S_ISREG(mode):  # whoever reads a pipe waits for ever
             raise UnsupportedImageError(f"{name}: no file but a device or a pipe; wanted a file, a folder or a pattern")
         keep = listed and not path.is_absolute() and ".." not in path.parts
         found = iter([(path, path if keep else Path(path.name))])
         wanted = "a file"
     else:
-        root = _fixed_part(name)
+        root = fixed_part(name)
         found = ((file, file.relative_to(root)) for file in _match(name, root, destination))
         wanted = "a file, a folder or a pattern that matches some"
     first = next(found, None)
@@ -121,22 +139,19 @@ def _expand(name: str, destination: Path, *, listed: bool) -> Iterator[tuple[Pat
 
 
 def _walk(folder: Path, destination: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder, onerror=_refuse):
+    for root, folders, files in os.walk(folder, onerror=refuse_folder):
         here = Path(root)
         folders[:] = sorted(n for n in folders if not n.startswith(".") and (here / n).resolve() != destination)
-        yield from (here / name for name in sorted(files) if _is_source(here / name) and (here / name).is_file())
-
-
-def _refuse(error: OSError) -> None:
-    raise UnsupportedImageError(f"{error.filename}: {error.strerror}; wanted a folder that can be read") from error
+        yield from (here / name for name in sorted(files) if _is_source(here / name) and _is_file(here / name))
 
 
 def _match(pattern: str, root: Path, destination: Path) -> Iterator[Path]:
-    for name in sorted(glob.glob(pattern, recursive=True)):
-        path = Path(name)
-        if not _is_source(path) or ("**" in pattern and _is_linked(path.parent.relative_to(root), root)):
+    top = root.resolve()
+    is_around = destination in (top, *top.parents)  # then all is below it, the sources too
+    for path in matches(pattern, destination):
+        if not _is_source(path) or (ANY_DEPTH in pattern and _is_linked(path.parent.relative_to(root), root)):
             continue
-        if path.is_file() and destination not in path.resolve().parents:
+        if _is_file(path) and (is_around or destination not in path.resolve().parents):
             yield path
 
 
@@ -145,15 +160,22 @@ def _is_linked(folder: Path, root: Path) -> bool:
     return any((root / part).is_symlink() for part in (folder, *folder.parents) if part != Path())
 
 
+def _mode(path: Path) -> int:
+    """Type and permissions, 0 where nothing is; a file's where nobody may look, as whoever reads it is told why."""
+    try:
+        return path.stat().st_mode
+    except PermissionError:
+        return stat.S_IFREG
+    except OSError:
+        return 0
+
+
+def _is_file(path: Path) -> bool:
+    return stat.S_ISREG(_mode(path))
+
+
 def _is_source(path: Path) -> bool:
     return not path.name.startswith(".") and path.suffix.lower() in (*readable_suffixes(), *FILM_SUFFIXES)
-
-
-def _fixed_part(pattern: str) -> Path:
-    """The folders before the first one with a wildcard."""
-    parts = Path(pattern).parts
-    fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-    return Path(*parts[:fixed])
 
 
 def _writable(path: Path) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ..errors import GpenError, is_out_of_memory
 from . import batching, benching, comparing, inspecting, passing, restoring, weights
+from .interrupting import Interrupts, Terminated, leave
 from .reporting import told
-from .stopping import Terminated, stoppable
 
 FAILED = 1
 INTERRUPTED, UNREAD, TERMINATED = 130, 141, 143  # 128 + SIGINT, SIGPIPE and SIGTERM, as shells have it
@@ -26,8 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper) and stream.errors == "strict":  # a name it cannot show is no failure
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
+    interrupts, is_program = Interrupts(), arguments is None
+    with interrupts.handled(is_program=is_program):
+        code = _run(options, interrupts)
+        if is_program and interrupts.met > 1:
+            leave(code)
+    return code
+
+
+def _run(options: argparse.Namespace, interrupts: Interrupts) -> int:
     try:
-        with stoppable():
+        with interrupts.met_in_work():
             code = int(options.run(options))
             if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  as under pythonw
                 sys.stdout.flush()

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-from ..batch.manifest import Manifest, Record
+from ..batch.manifest import Manifest
+from ..batch.records import Record
 from ..batch.sources import Item
 from .progress import unseen
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -12,16 +11,16 @@ from typing import Any
 
 from torch import Tensor
 
+from ..batch.claims import refuse_others, refuse_unknown
 from ..batch.engine_local import LocalEngine
 from ..batch.engine_ray import RayEngine
 from ..batch.film_folders import remove_leftovers
-from ..batch.manifest import NAME, Manifest, has_records
+from ..batch.manifest import Manifest
 from ..batch.recipe import Recipe, options_hash, what_to_do
 from ..batch.restoring import PictureRestorer
 from ..batch.running import Engine, run
-from ..batch.sources import Item, find_items, identity, is_there
+from ..batch.sources import Item, find_items
 from ..errors import InvalidOptionError
-from ..faces import Face
 from ..films.writing import check_coding
 from ..options import RestoreOptions
 from ..weight_files.verification import file_hash
@@ -29,7 +28,7 @@ from .batch_flags import DESCRIPTION, add_batch_flags, check_batch_flags
 from .batch_report import BatchReport
 from .equipment import Equipment
 from .flags import add_option_flags, read_option_flags
-from .landmarks import read_landmarks
+from .landmarks import FaceFile
 from .loading import add_equipment_flags, find_weights, load_equipment, read_region
 from .sources import refuse_inputs
 
@@ -72,16 +71,6 @@ class Build:
         )
 
 
-@dataclass(frozen=True)
-class FaceFile:
-    """Looks the faces of a picture up in the user's file."""
-
-    path: Path
-
-    def __call__(self, source: Path) -> Sequence[Face]:
-        return read_landmarks(self.path, source)
-
-
 def run_batch(arguments: argparse.Namespace) -> int:
     """Does what is missing, changed or failed. 0 when in the end every source has been restored whole, else 1.
 
@@ -91,7 +80,7 @@ def run_batch(arguments: argparse.Namespace) -> int:
     check_batch_flags(arguments)
     items = find_items(arguments.sources, arguments.destination)
     _check_films(items, arguments)
-    _refuse_unknown(items, arguments.destination)
+    refuse_unknown(items, arguments.destination)
     read = [Path(name) for name in (arguments.region, arguments.landmarks) if name]
     refuse_inputs((arguments.destination / item.output for item in items if read), read)
     files = find_weights(arguments, options)
@@ -101,7 +90,7 @@ def run_batch(arguments: argparse.Namespace) -> int:
     network_hash = _hash_or(files.get("network"), "demo")
     recipe = Recipe(options_hash(facts), network_hash, find_faces, arguments.codec, arguments.crf, arguments.piece)
     with Manifest(arguments.destination, (item.output for item in items)) as manifest:
-        _refuse_others(items, manifest)
+        refuse_others(items, manifest)
         remove_leftovers(manifest)
         found = list(what_to_do(items, manifest, recipe, checksum=arguments.checksum))
         todo = [item for item, why in found if why == "failed" or not arguments.retry_failed]
@@ -122,34 +111,6 @@ def _check_films(items: Sequence[Item], arguments: argparse.Namespace) -> None:
             raise InvalidOptionError(what)
         if item.is_film:
             check_coding(arguments.destination / item.output, arguments.codec, arguments.crf)
-
-
-def _refuse_unknown(items: Sequence[Item], destination: Path) -> None:
-    """Raises InvalidOptionError where an output lies in a folder that no batch has written to.
-
-    Somebody may have named it as another source, and no destination: then it is an original.
-    """
-    manifest = destination / NAME
-    if manifest.is_file() and has_records(manifest):
-        return
-    for item in items:
-        if os.path.lexists(destination / item.output):
-            raise InvalidOptionError(
-                f"{destination / item.output} is there and not on record; wanted a new folder, "
-                "or the destination of an earlier batch, after the sources"
-            )
-
-
-def _refuse_others(items: Sequence[Item], manifest: Manifest) -> None:
-    """Raises InvalidOptionError where an earlier run made an output of another picture, which is still there."""
-    for item in items:
-        record = manifest.get(item.output)
-        other = Path(record.source) if record else item.source
-        if other.is_absolute() and is_there(other) and identity(other) != identity(item.source):
-            raise InvalidOptionError(
-                f"{manifest.target(item.output)} holds what became of {other}, not of {item.source}; "
-                "wanted another destination"
-            )
 
 
 def _facts(arguments: argparse.Namespace, options: RestoreOptions, files: Mapping[str, Path]) -> dict[str, Any]:

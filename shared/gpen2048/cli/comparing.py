@@ -19,7 +19,7 @@ from ..selection import ordered
 from ..sheets.options import OptionSheet, Row
 from .equipment import Equipment
 from .flags import add_option_flags, named_path, option_reader, read_option_flags, shown_options
-from .landmarks import read_landmarks
+from .landmarks import FaceFile
 from .loading import add_equipment_flags, load_equipment
 from .outputs import check_places, named_inputs
 from .sources import refuse_inputs
@@ -98,7 +98,7 @@ def read_row(text: str) -> Row:
 def _finder(arguments: argparse.Namespace, equipment: Equipment, image: Tensor) -> Find:
     """What is found with given options: as `restore` does, but once for all that look for the same."""
     if arguments.landmarks:
-        faces = read_landmarks(arguments.landmarks, arguments.input)
+        faces = FaceFile(arguments.landmarks)(arguments.input)
         return lambda options: faces
 
     @cache

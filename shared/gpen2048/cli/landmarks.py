@@ -8,41 +8,68 @@ from typing import Any, cast
 
 import numpy as np
 
+from ..batch.sources import is_there
 from ..errors import InvalidOptionError
 from ..faces import Face
 
 WANTED = 'wanted a list of {"landmarks": [[x, y], … five points]}, or a report of this command'
 
 
-def read_landmarks(path: Path, source: Path) -> list[Face]:
-    """The faces of `source` in `path`: a list of {"landmarks": …, optional "box", "score"}, or an earlier report.
+class FaceFile:
+    """The faces in the JSON file `path`: a list of {"landmarks": …, optional "box", "score"}, or an earlier report.
 
-    Raises InvalidOptionError saying what is wrong with the file.
+    It is read once, however many pictures ask. Raises InvalidOptionError saying what is wrong with it.
     """
+
+    def __init__(self, path: Path):
+        self._path = path
+        content = _content(path)
+        report = cast("dict[str, Any]", content) if isinstance(content, dict) else {"faces": content}
+        self._of_each = None if "faces" in report else _Report(report, path)
+        self._of_all = _faces(report["faces"], path) if self._of_each is None else []
+
+    def __call__(self, source: Path) -> list[Face]:
+        """Those of the picture `source`. Raises InvalidOptionError where a report has none for it, or unusable ones."""
+        return self._of_all if self._of_each is None else _faces(self._of_each.faces(source), self._path)
+
+
+def _content(path: Path) -> Any:
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InvalidOptionError(f"{path}: not JSON ({error}); {WANTED}") from error
-    if isinstance(content, dict):
-        content = _from_report(cast("dict[str, Any]", content), path, source)
-    if not isinstance(content, list):
-        raise InvalidOptionError(f"{path}: holds {type(content).__name__}; {WANTED}")
-    return [_face(entry, number, path) for number, entry in enumerate(cast("list[Any]", content))]
 
 
-def _from_report(report: dict[str, Any], path: Path, source: Path) -> Any:
-    if "faces" in report:
-        return report["faces"]
-    try:
-        pictures = {Path(picture["input"]): picture["faces"] for picture in report.get("pictures", [])}
-        same = [faces for path, faces in pictures.items() if path.resolve() == source.resolve()]
-        # By its name alone only where it can be no other's: pictures may have moved since.
-        named = [faces for path, faces in pictures.items() if path.name == source.name and not path.exists()]
-        if same or len(named) == 1:
-            return (same or named)[0]
-    except (KeyError, TypeError) as error:
-        raise InvalidOptionError(f"{path}: pictures that are not usable ({error}); {WANTED}") from error
-    raise InvalidOptionError(f"{path}: no faces for {source.name}; {WANTED}")
+class _Report:
+    """Faces of an earlier report, by where their pictures lie, and by the names of those that are not there."""
+
+    def __init__(self, report: dict[str, Any], path: Path):
+        self._path = path
+        self._lying: dict[Path, Any] = {}
+        self._named: dict[str, list[Any]] = {}
+        try:
+            pictures = {Path(picture["input"]): picture["faces"] for picture in report.get("pictures", [])}
+        except (KeyError, TypeError) as error:
+            raise InvalidOptionError(f"{path}: pictures that are not usable ({error}); {WANTED}") from error
+        for picture, faces in pictures.items():
+            self._lying.setdefault(picture.resolve(), faces)
+            if not is_there(picture):
+                self._named.setdefault(picture.name, []).append(faces)
+
+    def faces(self, source: Path) -> Any:
+        lying = source.resolve()
+        if lying in self._lying:
+            return self._lying[lying]
+        named = self._named.get(source.name, [])
+        if len(named) == 1:  # by its name alone only where it can be no other's: pictures may have moved since
+            return named[0]
+        raise InvalidOptionError(f"{self._path}: no faces for {source.name}; {WANTED}")
+
+
+def _faces(found: Any, path: Path) -> list[Face]:
+    if not isinstance(found, list):
+        raise InvalidOptionError(f"{path}: holds {type(found).__name__}; {WANTED}")
+    return [_face(entry, number, path) for number, entry in enumerate(cast("list[Any]", found))]
 
 
 def _face(entry: Any, number: int, path: Path) -> Face:

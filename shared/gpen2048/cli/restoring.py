@@ -20,7 +20,7 @@ from ..sheets.comparison import MOST_FACES, compare_sheet
 from ..task import Request
 from .equipment import Equipment
 from .flags import add_option_flags, named_path, read_option_flags
-from .landmarks import read_landmarks
+from .landmarks import FaceFile
 from .loading import add_equipment_flags, check_upscaler, load_equipment, read_region
 from .outputs import check_outputs, refuse_loss
 from .progress import FaceBar
@@ -55,13 +55,15 @@ def run(arguments: argparse.Namespace) -> int:
     jobs = plan(arguments.inputs, arguments.output, overwrite=arguments.overwrite)
     check_outputs(arguments, jobs)
     region = read_region(arguments)
+    find_faces = FaceFile(arguments.landmarks) if arguments.landmarks else None
     equipment = load_equipment(arguments, options)
     for line in equipment.described:
         print(line)
     reports: list[dict[str, Any]] = []
     try:
         for job in jobs:
-            report = _reported(job, equipment, partial(_restore_file, job, equipment, options, arguments, region))
+            restore = partial(_restore_file, job, equipment, options, arguments, region, find_faces)
+            report = _reported(job, equipment, restore)
             if report is not None:
                 reports.append(report)
                 print(summary_line(report))
@@ -82,12 +84,17 @@ def _reported(job: Job, equipment: Equipment, restore: Callable[[], dict[str, An
 
 
 def _restore_file(
-    job: Job, equipment: Equipment, options: RestoreOptions, arguments: argparse.Namespace, region: Tensor | None
+    job: Job,
+    equipment: Equipment,
+    options: RestoreOptions,
+    arguments: argparse.Namespace,
+    region: Tensor | None,
+    find_faces: FaceFile | None,
 ) -> dict[str, Any]:
     started = time.perf_counter()
     picture = read_image(job.source, equipment.device)
     refuse_loss(job, picture)
-    faces = read_landmarks(arguments.landmarks, job.source) if arguments.landmarks else None
+    faces = find_faces(job.source) if find_faces else None
     with FaceBar(job.source.name) as bar:
         request = Request(
             picture.pixels,
