@@ -92,6 +92,7 @@ from gpen2048.batch.pictures import Restored
 from gpen2048.cli import batching
 from gpen2048.__main__ import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a suite in the background ignores it
 fsync, is_writing = os.fsync, threading.Event()
 
 def slow(file):

@@ -13,9 +13,10 @@ import torch
 
 from ..errors import UnsupportedFilmError
 from ..samples import CPU
+from .film_file import decode
 from .frames import CONVERTED, Coding, fraction, opened, pyav, quarter_turns
 from .light import Light
-from .reading import NOTHING, Film, decode
+from .reading import NOTHING, Film
 
 ISO_SUFFIXES = (".mp4", ".m4v", ".mov", ".3gp", ".3g2")
 MPEG_SUFFIXES = (".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts")

@@ -2,57 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-import torch
-
 from ..errors import UnsupportedFilmError
-from .frames import Coding, FilmFrame, decoded, has_alpha, opened, pyav
-from .light import Light
+from .film_file import FilmFile
+from .frames import FilmFrame, decoded
 
 MISSING = 0.5  # seconds that a film may end before the time it announces, as its last frame's duration is often a guess
 NOTHING = "{}: no picture in it can be decoded; the file is damaged"
 
-log = logging.getLogger(__name__)
 
-
-@dataclass
-class Film:
-    """A film that is open for reading, by one reader at a time.
-
-    `size` is height and width of the upright pictures; `time_base` the unit of times, in seconds; `rate` frames per
-    second, on average; `seconds` and `count`, in frames, how long it says it is, 0 where that is not to be known, from
-    the time `start` on; `begin` when in seconds its first picture or sound comes. `device` is where frames go.
-    `is_interlaced` tells of two half pictures in each; `light` is what an HDR film says of its own. `delay`, where the
-    file tells only when a frame is decoded, is from when its picture is shown until then. `problems` fills while they
-    are read: what could not be; `notes` tell what else of it is not in the film written like it.
-    """
-
-    path: Path
-    container: Any
-    stream: Any
-    coding: Coding
-    size: tuple[int, int]
-    sample_aspect: Fraction
-    time_base: Fraction
-    rate: Fraction
-    seconds: float
-    count: int
-    start: int
-    begin: Fraction
-    metadata: dict[str, str]
-    device: torch.device
-    is_interlaced: bool = False
-    light: Light = Light()
-    delay: int | None = None
-    problems: list[str] = field(default_factory=list[str])
-    notes: list[str] = field(default_factory=list[str])
+class Film(FilmFile):
+    """A film whose frames can be read."""
 
     def frames(self, first: int | None = None, last: int | None = None) -> Iterator[FilmFrame]:
         """Its frames in the order they are shown; only those with `first` <= pts < `last` where these are given.
@@ -76,7 +39,7 @@ class Film:
     def _read(self, first: int | None, last: int | None) -> Iterator[FilmFrame | int]:
         """The frames with the durations in the file, and then, if it is not the film's end, the time of the next."""
         time, lost, bad, end = None, 0, 0, None
-        for frame in self._decode_from(first):
+        for frame in self.decode_from(first):
             if frame is None:
                 lost += 1
                 missed = (time or 0) + lost * self._step
@@ -97,76 +60,12 @@ class Film:
         else:
             self._check_end(time, end, bad)
 
-    def times(self) -> list[tuple[int, bool]]:
-        """The times of all frames as the file has them, each with whether decoding can begin there; none is decoded.
-
-        There are none where the clock begins anew, as in films that have been joined.
-        """
-        self._reopen()
-        found: list[tuple[int, bool]] = []
-        before = None
-        with suppress(pyav().error.FFmpegError):  # beyond such a place nothing is decoded either
-            for packet in self.container.demux(self.stream):
-                time = packet.pts if self.delay is None else packet.dts
-                if time is not None:
-                    found.append((time, bool(packet.is_keyframe)))
-                if packet.dts is not None:
-                    if before is not None and packet.dts < before:
-                        return []
-                    before = packet.dts
-        return sorted(found)
-
-    def warn(self) -> None:
-        """Says what the film is that makes its restoration less good than it could be."""
-        if self.is_interlaced:
-            log.warning("%s is interlaced: both half pictures are restored as one; deinterlace it before", self.path)
-        if has_alpha(self.coding.pixel_format):
-            log.warning("%s has transparency, which is not kept", self.path)
-
-    def close(self) -> None:
-        self.container.close()
-
-    def __enter__(self) -> Film:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _reopen(self) -> None:
-        """Back to the very first frame, which seeking does not find in every kind of file."""
-        index = self.stream.index  # to be asked while the container is open
-        self.container.close()
-        self.container = opened(self.path)
-        self.stream = self.container.streams[index]
-        self.stream.thread_type = "AUTO"
-
-    def _decode_from(self, time: int | None) -> Iterator[Any]:
-        """PyAV's frames, from the keyframe before `time` on or from an earlier one."""
-        self._reopen()
-        if time is None:
-            yield from decode(self.container, self.stream)
-            return
-        self.container.seek(time, stream=self.stream, backward=True)
-        frames = decode(self.container, self.stream)
-        first = next(frames, None)
-        shown = None if first is None else self._told_time(first)
-        if shown is None or shown > time:
-            yield from self._decode_from(None)
-        else:
-            yield first
-            yield from frames
-
     def _time_of(self, frame: Any, before: int | None) -> int:
         """When it is shown; where the file does not tell, or it does not grow, one frame after the one `before`."""
-        told = self._told_time(frame)
+        told = self.told_time(frame)
         if told is not None and (before is None or told > before):
             return told
         return 0 if before is None else before + self._step
-
-    def _told_time(self, frame: Any) -> int | None:
-        if self.delay is None:
-            return None if frame.pts is None else int(frame.pts)
-        return None if frame.dts is None else int(frame.dts) - self.delay
 
     @property
     def _step(self) -> int:
@@ -204,21 +103,3 @@ class Film:
         seconds = self.seconds if end is None else float((end - start) * self.time_base)
         if seconds < self.seconds - MISSING:
             self.problems.append(f"the video ends at {seconds:.1f} s of {self.seconds:.1f} s")
-
-
-def decode(container: Any, stream: Any) -> Iterator[Any]:
-    """PyAV's frames; None for each packet that cannot be decoded."""
-    errors = pyav().error.FFmpegError
-    packets = iter(container.demux(stream))
-    while True:
-        try:
-            packet = next(packets, None)
-            frames: list[Any] = [] if packet is None else packet.decode()
-        except EOFError:
-            return
-        except errors:
-            yield None
-            continue
-        yield from frames
-        if packet is None:
-            return
