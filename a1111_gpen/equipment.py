@@ -88,7 +88,8 @@ class Equipment:
         stat = path.stat()
         key = (path, stat.st_size, stat.st_mtime_ns, *also)
         if self._kept.get(kind, (None, None))[0] != key:
-            self._kept.pop(kind, None)  # before the new one is loaded: two at once may be too many
+            if self._kept.pop(kind, None):  # before the new one is loaded: two at once may be too many
+                give_back()  # else the thread that loaded the old one may keep its memory, and the next may be another
             self._kept[kind] = (key, _with_data(load()))
         return self._kept[kind][1]
 

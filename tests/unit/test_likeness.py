@@ -30,6 +30,16 @@ def test_colours_are_matched_where_the_parsed_mask_shows_the_face() -> None:
         assert least <= rest < most
 
 
+def test_a_black_and_white_face_gets_the_photos_lightness_and_stays_so() -> None:
+    before = _noise(1).mean(dim=0).expand(3, -1, -1).contiguous()
+    after = before * 0.6 + torch.tensor([0.05, 0, 0])[:, None, None]  # darker, and with a tint
+    shown = slice(None), slice(SIZE // 4, -SIZE // 4), slice(SIZE // 4, -SIZE // 4)
+    for colour, least, most in (("match", 0.0, 0.005), ("restored", 0.15, 0.25)):
+        found = likeness(before, after.clone(), 1.0, None, RestoreOptions(colour=colour), grey=True)
+        assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+        assert least <= (found - before)[shown].mean().abs() < most
+
+
 def test_grain_comes_back_where_the_parser_sees_skin() -> None:
     before, after = _noise(1), torch.full((3, SIZE, SIZE), 0.5)
     found = likeness(before, after, 1.0, Parsed(torch.ones(SIZE, SIZE), LEFT), RestoreOptions(texture=1.0))

@@ -27,8 +27,9 @@ def likeness(
         after = lose_colour(after)
     elif options.colour == "original-chroma":
         after = original_chroma(before[None], after[None])[0]
-    elif options.colour == "match":
+    if options.colour == "match":
         after = matched(before[None], after[None], _shown(after, parsed, options))[0]
+        after = lose_colour(after) if grey else after  # of which rounding has brought some
     if options.texture:
         size = after.shape[-1]
         skin = skin_oval(size, options.template, after.device) if parsed is None else _resized(parsed.skin, size)

@@ -33,6 +33,21 @@ def test_the_network_is_loaded_once_and_again_when_settings_change(
     assert len(loaded) == 2
 
 
+def test_a_network_gives_its_memory_back_before_another_takes_its_place(
+    host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the thread that had loaded it keeps that, and the host has a thread for every request."""
+    done: list[str] = []
+    load = host.equipment.load_network
+    monkeypatch.setattr(host.equipment, "load_network", lambda *a, **k: done.append("load") or load(*a, **k))
+    monkeypatch.setattr(host.equipment, "give_back", lambda: done.append("give back"))
+    restore(host, photo)
+    restore(host, photo)
+    monkeypatch.setattr(host.device, "working_precision", lambda *_: torch.bfloat16)
+    restore(host, photo)
+    assert done == ["load", "give back", "load"]
+
+
 def test_the_network_leaves_the_device_when_the_user_wants_that(
     host: Any, photo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
