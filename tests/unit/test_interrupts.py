@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,14 @@ from gpen2048.cli.progress import FaceBar
 PACKAGES = Path(gpen2048.__file__).parents[1]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no process sends another SIGINT there")
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Generator[None]:
+    """Ctrl-C, which a suite in the background ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def met_in_a_callback(number: int) -> None:
@@ -80,7 +89,8 @@ def test_ctrl_c_while_packages_are_imported_is_one_line(tmp_path: Path) -> None:
     swallowed = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException:\n    pass\n"
     (tmp_path / "torch.py").write_text(swallowed)  # as some packages do
     paths = os.pathsep.join([str(tmp_path), str(PACKAGES)])
-    command = [sys.executable, "-m", "gpen2048", "--version"]
+    told = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{told}; from gpen2048.__main__ import main; sys.exit(main())", "--version"]
     ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "gpen2048: interrupted\n")
 
