@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from typing import NoReturn
 
 # Turns that PyTorch's threads on Linux (libgomp) wait actively for each other; its default is 300,000.
@@ -17,13 +18,15 @@ def main() -> int:
     """The exit code of the command in `sys.argv`."""
     if "OMP_WAIT_POLICY" not in os.environ:  # what the user chose; libgomp would heed the count before it
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when PyTorch is loaded, which the command does
-    meets = signal.getsignal(signal.SIGINT)
-    if meets is signal.default_int_handler:  # not where a shell has Ctrl-C ignored
+    is_met = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not where a shell has Ctrl-C ignored
+    is_met = is_met and threading.current_thread() is threading.main_thread()
+    if is_met:
         signal.signal(signal.SIGINT, _leave)
     from .cli import main as run
 
-    signal.signal(signal.SIGINT, meets or signal.SIG_DFL)
-    return run()
+    if is_met:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return run(is_program=True)
 
 
 def _leave(*_: object) -> NoReturn:

@@ -26,6 +26,7 @@ from gpen2048.batch.sources import find_items
 from gpen2048.faces import Face
 from gpen2048.films.opening import open_film
 from gpen2048.films.restoring import restore_film
+from gpen2048.films.stream_copy import StreamCopy
 from gpen2048.inference import Network
 from gpen2048.network import NetworkConfig
 from gpen2048.options import RestoreOptions
@@ -121,6 +122,20 @@ def test_pieces_are_the_frames_of_one_pass(film: Path, tmp_path: Path, restorer:
     assert sorted(record.frames for record in records if record.film) == [10, 20, 20, 20]
     assert (records[-1].frames, records[-1].output) == (FRAMES, "a/pan.mkv")
     assert records[-1].restored == sum(record.restored for record in records[:-1]) > 0.9 * FRAMES
+
+
+def test_a_film_whose_subtitles_were_left_out_is_whole(
+    film: Path, tmp_path: Path, restorer: FaceRestorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other run could keep them; the user is told."""
+
+    def leave(copied: StreamCopy) -> None:
+        copied._film.notes.append("subtitles left out (none)")
+
+    monkeypatch.setattr(StreamCopy, "_add_subtitles", leave)
+    faceless = FaceRestorer(restorer.network, lambda image, threshold: [])
+    record = list(batch(film, tmp_path / "out", faceless, RestoreOptions()))[-1]
+    assert (record.error, record.note, record.remark) == ("", "", "subtitles left out (none)")
 
 
 def test_a_film_with_a_damaged_place_is_not_called_whole(

@@ -104,6 +104,8 @@ def test_names_in_a_list_end_with_their_line_alone(tree: Path) -> None:
 def test_an_empty_name_is_not_the_folder_one_is_in(tree: Path) -> None:
     with pytest.raises(UnsupportedImageError, match="a source has an empty name"):
         find_items([""], Path("d"))
+    with pytest.raises(UnsupportedImageError, match=r"a NUL in its name, 'i\\x00n'; .* lists in UTF-8"):
+        find_items(["i\0n"], Path("d"))
 
 
 def test_a_source_named_twice_is_one_item(tree: Path) -> None:
@@ -181,6 +183,14 @@ def test_files_in_a_folder_that_may_not_be_searched_are_sources_whose_reading_fa
         ("1.png", ""),
         ("3.png", "Permission denied; wanted a file that can be read"),
     ]
+
+
+def test_a_link_that_leads_to_itself_is_passed_over(tree: Path) -> None:
+    (tree / "in" / "me").symlink_to("me")
+    (tree / "d").mkdir()
+    (tree / "d" / "me.png").symlink_to("me.png")
+    found = find_items(["in/*/*", "in/**/*.png"], Path("d"))
+    assert found and all("me" not in item.output for item in found)
 
 
 def test_a_pattern_matches_what_glob_does(tree: Path) -> None:

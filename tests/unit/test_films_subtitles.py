@@ -33,8 +33,11 @@ FONT = b"\x00\x01\x00\x00 no real font"
 Add = Callable[[Any], list[tuple[Any, list[Any]]]]
 
 
-def make_film(path: Path, add: Add) -> Path:
-    """Two seconds of grey; `add` gives the container streams, and their packets, which lie before the pictures."""
+def make_film(path: Path, add: Add, late: int = 0) -> Path:
+    """Two seconds of grey after `late` frames of none.
+
+    `add` gives the container streams, and their packets, which lie before the pictures.
+    """
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
@@ -42,21 +45,22 @@ def make_film(path: Path, add: Add) -> Path:
             for packet in packets:
                 packet.stream = stream
                 container.mux(packet)
-        for _ in range(50):
+        for number in range(50):
             grey = av.VideoFrame.from_ndarray(np.full((HEIGHT, WIDTH, 3), 120, np.uint8), format="rgb24")
+            grey.pts, grey.time_base = late + number, Fraction(1, 25)
             container.mux(video.encode(grey))
         container.mux(video.encode(None))
     return path
 
 
-def srt(folder: Path) -> Add:
-    (folder / "in.srt").write_text(SRT, encoding="utf-8")
+def srt(folder: Path, text: str = SRT) -> Add:
+    (folder / "in.srt").write_text(text, encoding="utf-8")
 
     def add(container: Any) -> list[tuple[Any, list[Any]]]:
-        with av.open(str(folder / "in.srt")) as text:
-            stream = container.add_stream_from_template(text.streams[0])
+        with av.open(str(folder / "in.srt")) as lines:
+            stream = container.add_stream_from_template(lines.streams[0])
             stream.metadata["language"], stream.disposition = "ger", FORCED
-            return [(stream, [packet for packet in text.demux() if packet.dts is not None])]
+            return [(stream, [packet for packet in lines.demux() if packet.dts is not None])]
 
     return add
 
@@ -95,7 +99,7 @@ def test_subtitles_that_the_container_cannot_hold_are_told(
 ) -> None:
     source, target = make_film(tmp_path / "in.mkv", srt(tmp_path)), tmp_path / f"out{suffix}"
     note = restore_film(source, target, FaceRestorer(tiny_passthrough, lambda image, threshold: [])).note
-    assert note.startswith("subtitles left out (") and note.endswith("; .mkv holds more")
+    assert note.startswith("subtitles left out (") and note.endswith("; .mkv holds most kinds")
     with av.open(str(target)) as container:
         assert [stream.type for stream in container.streams] == ["video"]
         assert len(list(container.decode(video=0))) == 50
@@ -134,7 +138,7 @@ def test_fonts_are_attached_again(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "out.mkv")) as container:
         (font,) = (stream for stream in container.streams if stream.type == "attachment")
         assert (font.name, font.mimetype, bytes(font.data)) == ("letters.ttf", "font/ttf", FONT)
-    assert copy(source, tmp_path / "out.mov")[1] == "1 attachments left out; .mkv holds more"
+    assert copy(source, tmp_path / "out.mov")[1] == "1 attachments left out; .mkv holds most kinds"
 
 
 @pytest.mark.parametrize(("name", "kept"), [("out.mkv", LINES), ("out.mov", [])])
@@ -150,3 +154,33 @@ def test_a_film_that_is_joined_of_pieces_has_them_once(tmp_path: Path, name: str
     with av.open(str(tmp_path / name)) as container:
         assert len(container.streams.subtitles) == bool(kept)
     assert not kept or subtitles(tmp_path / name) == kept
+
+
+def test_subtitles_before_the_first_picture_move_nothing(tmp_path: Path) -> None:
+    """Their times would be below zero, and Matroska would move all others."""
+    later = "\n3\n00:00:02,000 --> 00:00:04,000\nHalf\n\n4\n00:00:04,500 --> 00:00:04,900\nWhole\n"
+    source = make_film(tmp_path / "in.mkv", srt(tmp_path, SRT + later), late=75)
+    assert copy(source, tmp_path / "out.mkv") == []
+    assert subtitles(tmp_path / "out.mkv") == [(0, 1000, "Half"), (1500, 400, "Whole")]
+    with open_film(tmp_path / "out.mkv") as film:
+        assert next(film.frames()).pts == 0
+
+
+def test_the_last_subtitle_has_an_end_where_the_film_has_none_for_it(tmp_path: Path) -> None:
+    """As in DVDs: an MP4 would be at its end when it begins."""
+    if not hasattr(av.container.OutputContainer, "add_mux_stream"):
+        pytest.skip("this PyAV writes none, but copies them")
+
+    def add(container: Any) -> list[tuple[Any, list[Any]]]:
+        packets = [av.Packet(b"\0\4\0\4") for _ in range(2)]
+        for packet, start in zip(packets, (0, 1500)):
+            packet.pts = packet.dts = start
+            packet.time_base = Fraction(1, 1000)
+        return [(container.add_mux_stream("dvdsub"), packets)]
+
+    source = make_film(tmp_path / "in.mkv", add)
+    copy(source, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        shown = [packet for packet in container.demux(subtitles=0) if packet.size]
+        assert [float(packet.pts * packet.time_base) for packet in shown] == [0, 1.5]
+        assert float(shown[-1].duration * shown[-1].time_base) == 5

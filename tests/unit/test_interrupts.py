@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import gpen2048
 import pytest
+from gpen2048.__main__ import main as program
 from gpen2048.cancelling import check_cancelled
 from gpen2048.cli import inspecting, main
 from gpen2048.cli.interrupting import Interrupts
@@ -83,6 +85,24 @@ def test_a_ctrl_c_that_is_ignored_stays_so() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_program_that_calls_it_keeps_its_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And may call it from a thread, where signals cannot be met."""
+
+    def work(_: Any) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        return 0
+
+    monkeypatch.setattr(inspecting, "run", work)
+    monkeypatch.setattr(sys, "argv", ["gpen2048", "inspect", str(tmp_path)])
+    assert main() == 130 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.setattr(inspecting, "run", lambda _: 7)
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(program()))
+    thread.start()
+    thread.join()
+    assert codes == [7]
 
 
 def test_ctrl_c_while_packages_are_imported_is_one_line(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..errors import GpenError
 from ..films.opening import open_film
+from ..films.reading import Film
 from ..weight_files.verification import file_hash
 from .film_cutting import spans
 from .film_folders import keep_only, pieces_folder
@@ -109,9 +110,10 @@ class _Film:
             remark="; ".join(sorted({piece.remark for piece in done if piece.remark})),
         )
         try:
-            part, problems = self._write()
-            notes |= {problem for problem in problems if problem not in "; ".join(notes)}
+            part, film = self._write()
+            notes |= {problem for problem in film.problems if problem not in "; ".join(notes)}
             record = replace(record, part=part.name, output_size=part.stat().st_size, note="; ".join(sorted(notes)))
+            record = replace(record, remark="; ".join(filter(None, (record.remark, *film.notes))))
         except (GpenError, OSError) as error:
             if isinstance(error, OSError) and error.errno in FATAL:
                 raise
@@ -121,8 +123,8 @@ class _Film:
             shutil.rmtree(self._folder, ignore_errors=True)
         return record
 
-    def _write(self) -> tuple[Path, list[str]]:
-        """The film, whole and on the disk, under a name that is not its own yet; and what it lacks."""
+    def _write(self) -> tuple[Path, Film]:
+        """The film, whole and on the disk, under a name that is not its own yet; and that it was made of."""
         target = self._manifest.target(self._item.output)
         pieces = read_pieces(self._manifest.target(name) for name in self._pieces)
         whole = self._folder / f"joined{target.suffix}"
@@ -134,4 +136,4 @@ class _Film:
             writer.join(pieces)
         with whole.open("rb+") as file:
             os.fsync(file.fileno())
-        return whole.replace(part_name(target)), [*film.problems, *film.notes]
+        return whole.replace(part_name(target)), film

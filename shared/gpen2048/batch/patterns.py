@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ def _below(folder: Path, parts: tuple[str, ...], but: Path) -> Iterator[Path]:
     else:
         deeper, then = [first], rest
     for name in deeper:
-        if not then or (folder / name).resolve() != but:
+        if not then or os.path.realpath(folder / name) != str(but):
             yield from _below(folder / name, then, but)
 
 
@@ -73,4 +74,6 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
+        if error.errno == errno.ELOOP:  # a link that leads to itself, as far as it is looked for
+            return []
         refuse_folder(error)

@@ -67,7 +67,7 @@ def identity(path: Path) -> object:
     try:
         found = path.stat()
     except OSError:
-        return path.resolve()
+        return os.path.realpath(path)
     return found.st_dev, found.st_ino
 
 
@@ -115,8 +115,9 @@ def _lines(path: Path) -> list[str]:
 
 def _expand(name: str, destination: Path, *, listed: bool) -> Iterator[tuple[Path, Path]]:
     """Files with their paths below the destination."""
-    if not name:
-        raise UnsupportedImageError("a source has an empty name; wanted a file, a folder or a pattern")
+    if not name or "\0" in name:
+        seen = f"a NUL in its name, {name!r}" if name else "an empty name"
+        raise UnsupportedImageError(f"a source has {seen}; wanted a file, a folder or a pattern, and lists in UTF-8")
     path, mode = Path(name), _mode(Path(name))
     if mode and stat.S_ISDIR(mode):
         found = ((file, file.relative_to(path)) for file in _walk(path, destination))

@@ -20,13 +20,16 @@ FAILED = 1
 INTERRUPTED, UNREAD, TERMINATED = 130, 141, 143  # 128 + SIGINT, SIGPIPE and SIGTERM, as shells have it
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code: 0 done, 1 failed, 2 wrong usage, 128 + a signal that ended it."""
+def main(arguments: Sequence[str] | None = None, *, is_program: bool = False) -> int:
+    """Runs one command and returns the exit code: 0 done, 1 failed, 2 wrong usage, 128 + a signal that ended it.
+
+    A second signal ends the process where it `is_program`, a program of its own.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.errors == "strict":  # a name it cannot show is no failure
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
-    interrupts, is_program = Interrupts(), arguments is None
+    interrupts = Interrupts()
     with interrupts.handled(is_program=is_program):
         code = _run(options, interrupts)
         if is_program and interrupts.met > 1:

@@ -49,12 +49,12 @@ class _Report:
         self._named: dict[str, list[Any]] = {}
         try:
             pictures = {Path(picture["input"]): picture["faces"] for picture in report.get("pictures", [])}
-        except (KeyError, TypeError) as error:
+            for picture, faces in pictures.items():
+                self._lying.setdefault(picture.resolve(), faces)
+                if not is_there(picture):
+                    self._named.setdefault(picture.name, []).append(faces)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # NUL in names, links that lead to themselves
             raise InvalidOptionError(f"{path}: pictures that are not usable ({error}); {WANTED}") from error
-        for picture, faces in pictures.items():
-            self._lying.setdefault(picture.resolve(), faces)
-            if not is_there(picture):
-                self._named.setdefault(picture.name, []).append(faces)
 
     def faces(self, source: Path) -> Any:
         lying = source.resolve()

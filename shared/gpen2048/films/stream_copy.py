@@ -11,6 +11,7 @@ from .reading import Film
 
 NAMES = {"language": "language", "name": "title", "title": "title"}  # a stream's, which QuickTime has its own word for
 UNKNOWN_KIND = "application/octet-stream"
+READABLE = 5  # seconds that a subtitle is shown which does not tell
 JOINED = 0.25  # seconds: times that fall back by more are those of another film
 
 
@@ -86,7 +87,7 @@ class StreamCopy:
 
     @property
     def _hint(self) -> str:
-        return "" if self._is_matroska else "; .mkv holds more"
+        return "" if self._is_matroska else "; .mkv holds most kinds"
 
     def _read(self) -> Iterator[tuple[float, Any]]:
         """Packets with the time they belong to, in order; what is damaged is told to the film."""
@@ -94,10 +95,26 @@ class StreamCopy:
             return
         try:
             for packet in self._source.demux(*self._streams):
-                if packet.dts is not None:
+                if packet.dts is not None and self._lasts(packet):
                     yield self._readdressed(packet)
         except pyav().error.FFmpegError as error:
             self._film.problems.append(f"the sound is damaged ({error})")
+
+    def _lasts(self, packet: Any) -> bool:
+        """Whether a packet belongs to the film, and not to what is before its begin: such a subtitle is cut off.
+
+        Times below zero would move all others. A subtitle that ends with the next one alone has no duration; MP4
+        would end with the last one's beginning.
+        """
+        if packet.stream.type != "subtitle":
+            return True
+        time_base = fraction(packet.time_base) or self._film.time_base
+        early = max(0, round(self._film.begin / time_base) - packet.dts)
+        duration = int(packet.duration or 0)
+        if early:
+            packet.dts = packet.pts = packet.dts + early
+        packet.duration = duration - early if duration or self._is_matroska else round(READABLE / time_base)
+        return not early or duration > early
 
     def _readdressed(self, packet: Any) -> tuple[float, Any]:
         time_base = fraction(packet.time_base) or self._film.time_base

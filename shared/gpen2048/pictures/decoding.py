@@ -81,7 +81,8 @@ def _open(data: bytes) -> Image.Image:
     except Exception as error:
         begun = _begun(data)
         if begun:
-            raise UnsupportedImageError(f"{begun}, but damaged or cut off; wanted a whole file") from error
+            seen = f"{begun}, but damaged, cut off or of a kind that Pillow does not read"
+            raise UnsupportedImageError(f"{seen}; wanted another file") from error
         raise UnsupportedImageError(f"not a picture (it begins with {data[:8]!r}); wanted {WANTED}") from error
     if image.width * image.height > MAX_PIXELS:
         raise UnsupportedImageError(f"{image.width} x {image.height} pixels; wanted at most {MAX_PIXELS:,} in all")
