@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-NEEDED = {"cv2": "opencv-python-headless>=4.8", "facexlib": "facexlib>=0.3.0", "safetensors": "safetensors>=0.4"}
+NEEDED = {"cv2": "opencv-python-headless>=4.8", "facexlib": "facexlib>=0.3.0", "safetensors": "safetensors>=0.4.2"}
 
 
 def install_missing(launch: Any) -> None:
