@@ -165,10 +165,14 @@ def test_faces_of_many_pictures_are_looked_up_without_going_through_all(
     assert len(resolved) == 200
 
 
-def test_a_report_that_is_none_ends_a_batch_before_it_begins(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "r.json").write_text("[{}]")
+@pytest.mark.parametrize("report", [[{}], {"pictures": [{"input": "a\0.png", "faces": []}]}])
+def test_a_report_that_is_none_ends_a_batch_before_it_begins(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path, report: Any
+) -> None:
+    (tmp_path / "r.json").write_text(json.dumps(report))
     code = main(["batch", str(folder / "0"), str(tmp_path / "out"), "--demo", "--landmarks", str(tmp_path / "r.json")])
     assert code == 1 and not (tmp_path / "out").exists()
+    assert f"{tmp_path / 'r.json'}: " in capsys.readouterr().err
 
 
 def test_other_options_do_all_again(run: Any, folder: Path, tmp_path: Path) -> None:

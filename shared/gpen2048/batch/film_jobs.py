@@ -124,7 +124,7 @@ class _Film:
         return record
 
     def _write(self) -> tuple[Path, Film]:
-        """The film, whole and on the disk, under a name that is not its own yet; and that it was made of."""
+        """The film, whole and on the disk, under a name that is not its own yet; and the one it was made of."""
         target = self._manifest.target(self._item.output)
         pieces = read_pieces(self._manifest.target(name) for name in self._pieces)
         whole = self._folder / f"joined{target.suffix}"

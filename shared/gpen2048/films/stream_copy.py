@@ -98,10 +98,11 @@ class StreamCopy:
                 if packet.dts is not None and self._lasts(packet):
                     yield self._readdressed(packet)
         except pyav().error.FFmpegError as error:
-            self._film.problems.append(f"the sound is damaged ({error})")
+            what = "the sound is" if self.sound else "the subtitles are"
+            self._film.problems.append(f"{what} damaged ({error})")
 
     def _lasts(self, packet: Any) -> bool:
-        """Whether a packet belongs to the film, and not to what is before its begin: such a subtitle is cut off.
+        """Whether a packet is copied: subtitles are cut off before the film's begin, and left out if they end there.
 
         Times below zero would move all others. A subtitle that ends with the next one alone has no duration; MP4
         would end with the last one's beginning.
